@@ -1,0 +1,440 @@
+"""Effective ranks, alignments and residuals of conserved quantities.
+
+With singular values σ_k, p = σ/Σσ and q = σ²/Σσ². Every function takes stacks of matrices: the last two axes are
+the matrix, the others are kept.
+"""
+
+import numpy as np
+from scipy.special import entr
+
+from linfa._check import real_array
+
+# A vector shorter than this has no direction: its cosine is NaN. Signals at rounding level read as misaligned.
+NORM_FLOOR = 1e-150
+
+
+def _singular_values(a: np.ndarray) -> np.ndarray:
+    """Descending singular values, scaled to a largest one of 1 (zero matrices stay zero): no square over- or
+    underflows, and every rank below is scale-free."""
+    a = real_array("a", a, tuple(range(2, 8)))
+    largest = np.abs(a).max(axis=(-2, -1), keepdims=True)
+    values = np.linalg.svd(a / np.where(largest > 0, largest, 1.0), compute_uv=False)
+    top = values[..., :1]
+    return values / np.where(top > 0, top, 1.0)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator, 0 where the matrix is zero; a plain float for a single matrix."""
+    result = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    return result[()]
+
+
+def _exponential_entropy(weights: np.ndarray) -> np.ndarray:
+    total = weights.sum(-1, keepdims=True)
+    p = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return np.where(total[..., 0] > 0, np.exp(entr(p).sum(-1)), 0.0)[()]
+
+
+def effective_rank(a: np.ndarray) -> np.ndarray | float:
+    """Effective rank exp H(σ/Σσ), with H the Shannon entropy in nats.
+
+    Parameters
+    ----------
+    a : array (..., m, n)
+        A matrix or a stack of them.
+
+    Returns
+    -------
+    float or array (...)
+        Between 1 and min(m, n); 0 for the zero matrix.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `a` has fewer than two axes, is empty, or holds anything but finite real numbers.
+
+    Notes
+    -----
+    Source: Roy & Vetterli, EUSIPCO 2007. It uses σ itself; `entropy_rank_of_energy` uses σ².
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(np.round(effective_rank(np.diag([1.0, 1.0, 0.0])), 12))
+    2.0
+    """
+    return _exponential_entropy(_singular_values(a))
+
+
+def entropy_rank_of_energy(a: np.ndarray) -> np.ndarray | float:
+    """Entropy rank of the energies, exp H(σ²/Σσ²); arguments and errors as `effective_rank`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(np.round(entropy_rank_of_energy(np.eye(3)), 12))
+    3.0
+    """
+    return _exponential_entropy(_singular_values(a) ** 2)
+
+
+def nuclear_rank(a: np.ndarray) -> np.ndarray | float:
+    """Participation ratio of the singular values, (Σσ)²/Σσ² = ‖A‖²_*/‖A‖²; arguments as `effective_rank`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(nuclear_rank(np.diag([3.0, 1.0])))
+    1.6
+    """
+    s = _singular_values(a)
+    return _ratio(s.sum(-1) ** 2, (s**2).sum(-1))
+
+
+def participation_ratio(a: np.ndarray) -> np.ndarray | float:
+    """Participation ratio of the covariance spectrum, (Σσ²)²/Σσ⁴ = ‖A‖⁴/‖AᵀA‖²; arguments as `effective_rank`.
+
+    The participation ratio of a vector of non-negative numbers p, (Σp)²/Σp², is that of diag(√p).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(np.round(participation_ratio(np.eye(4)), 12))
+    4.0
+    """
+    s = _singular_values(a)
+    return _ratio((s**2).sum(-1) ** 2, (s**4).sum(-1))
+
+
+def stable_rank(a: np.ndarray) -> np.ndarray | float:
+    """Stable rank Σσ²/σ₁² = ‖A‖²/‖A‖₂²; arguments as `effective_rank`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(stable_rank(np.diag([2.0, 1.0])))
+    1.25
+    """
+    s = _singular_values(a)
+    return _ratio((s**2).sum(-1), s[..., 0] ** 2)
+
+
+def intrinsic_rank(a: np.ndarray) -> np.ndarray | float:
+    """Intrinsic rank Σσ/σ₁; arguments as `effective_rank`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(intrinsic_rank(np.diag([2.0, 1.0])))
+    1.5
+    """
+    s = _singular_values(a)
+    return _ratio(s.sum(-1), s[..., 0])
+
+
+def numerical_rank(a: np.ndarray) -> np.ndarray | int:
+    """Number of singular values above max(m, n)·eps·σ₁; arguments as `effective_rank`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> int(numerical_rank(np.ones((3, 4))))
+    1
+    """
+    s = _singular_values(a)
+    return np.count_nonzero(s > max(np.shape(a)[-2:]) * np.finfo(np.float64).eps, axis=-1)
+
+
+def _directions(a: np.ndarray, b: np.ndarray, matrices: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors along a and b (matrices flattened) and whether both have a direction at all."""
+    a = real_array("a", a, tuple(range(1, 8)))
+    b = real_array("b", b, tuple(range(1, 8)))
+    if matrices and a.ndim > 1:
+        if a.shape[-2:] != b.shape[-2:]:
+            raise ValueError(f"b has matrices of shape {b.shape[-2:]}; it must match a, {a.shape[-2:]}")
+        a = a.reshape(*a.shape[:-2], -1)
+        b = b.reshape(*b.shape[:-2], -1)
+    elif a.shape[-1:] != b.shape[-1:]:
+        raise ValueError(f"b has length {b.shape[-1]}; it must match a, {a.shape[-1]}")
+    try:
+        np.broadcast_shapes(a.shape, b.shape)
+    except ValueError as error:
+        raise ValueError(f"a and b hold stacks of shapes {a.shape[:-1]} and {b.shape[:-1]}, which differ") from error
+    units, good = [], True
+    for x in (a, b):
+        largest = np.abs(x).max(-1, keepdims=True)
+        x = x / np.where(largest > 0, largest, 1.0)
+        norm = np.linalg.norm(x, axis=-1, keepdims=True)
+        good = good & ((largest * norm)[..., 0] > NORM_FLOOR)
+        units.append(x / np.where(norm > 0, norm, 1.0))
+    return units[0], units[1], good
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray | float:
+    """Signed cosine <A, B>/(‖A‖‖B‖) between two vectors, or two matrices in the Frobenius product.
+
+    Parameters
+    ----------
+    a, b : array (n,) or (..., m, n)
+        Vectors, matrices or stacks of matrices of matching shape.
+
+    Returns
+    -------
+    float or array (...)
+        In [−1, 1], never its absolute value; NaN where either has no length.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the shapes differ or an entry is not a finite real number.
+
+    Notes
+    -----
+    Two independent random m × n matrices have cosine 0 on average, with standard deviation 1/√(mn): `chance_band`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(np.round(cosine(np.eye(2), -np.eye(2)), 12))
+    -1.0
+    """
+    u, v, good = _directions(a, b, matrices=True)
+    return np.where(good, np.clip((u * v).sum(-1), -1.0, 1.0), np.nan)[()]
+
+
+def angle_degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray | float:
+    """Angle between two vectors or matrices in degrees, accurate for tiny angles; arguments as `cosine`.
+
+    2·atan2(‖u − v‖, ‖u + v‖) of the unit vectors; arccos would lose half the digits near 0° and 180°.
+
+    Examples
+    --------
+    >>> round(float(angle_degrees([1.0, 0.0], [0.0, 2.0])), 12)
+    90.0
+    """
+    u, v, good = _directions(a, b, matrices=True)
+    angle = 2.0 * np.arctan2(np.linalg.norm(u - v, axis=-1), np.linalg.norm(u + v, axis=-1))
+    return np.where(good, np.degrees(angle), np.nan)[()]
+
+
+def sample_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over samples (rows) of the cosine between matching rows; rows without length are left out.
+
+    This is *not* the cosine of the two matrices: rows count equally here, whatever their length.
+
+    Examples
+    --------
+    >>> float(sample_cosine([[1.0, 0.0], [0.0, 9.0]], [[1.0, 0.0], [0.0, -1.0]]))
+    0.0
+    """
+    u, v, good = _directions(a, b, matrices=False)
+    good = np.broadcast_to(good, np.broadcast_shapes(u.shape, v.shape)[:-1])
+    return float((u * v).sum(-1)[good].mean()) if good.any() else float("nan")
+
+
+def chance_band(shape: tuple[int, int]) -> float:
+    """Standard deviation 1/√(mn) of the cosine of two independent random matrices of the given shape.
+
+    Examples
+    --------
+    >>> chance_band((5, 20))
+    0.1
+    """
+    return float(1.0 / np.sqrt(np.prod(shape)))
+
+
+def norm_ratio(feedback: np.ndarray, weight: np.ndarray) -> np.ndarray | float:
+    """‖B‖/‖W‖, to be read next to every weight alignment; NaN where W is zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(norm_ratio(2 * np.eye(3), np.eye(3)))
+    2.0
+    """
+    b = np.linalg.norm(real_array("feedback", feedback, tuple(range(2, 8))), axis=(-2, -1))
+    w = np.linalg.norm(real_array("weight", weight, tuple(range(2, 8))), axis=(-2, -1))
+    return np.divide(b, w, out=np.full(np.broadcast_shapes(b.shape, w.shape), np.nan), where=w > 0)[()]
+
+
+def pseudo_inverse_alignment(weight: np.ndarray, feedback: np.ndarray) -> float:
+    """<W, B⁺>, the inner product of W (o × h) with the pseudo-inverse of B (h × o).
+
+    From zero initialisation it is ‖A‖²/2 > 0 in W1 = B A (B2). Source: Lillicrap et al. 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(np.round(pseudo_inverse_alignment(np.eye(2), np.eye(2)), 12))
+    2.0
+    """
+    w, b = real_array("weight", weight, 2), real_array("feedback", feedback, 2)
+    if w.shape != b.shape[::-1]:
+        raise ValueError(f"feedback is {b.shape}; it must be {w.shape[::-1]}, the transpose of weight")
+    return float((w * np.linalg.pinv(b)).sum())
+
+
+def subspace_angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Principal angles in degrees, descending, between the column spaces of `a` (n, j) and `b` (n, k).
+
+    Raises ValueError when the numbers of rows differ. Source: Knyazev & Argentati 2002, as in SciPy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> subspace_angles(np.eye(3)[:, :1], np.eye(3)[:, 1:]).round(9).tolist()
+    [90.0]
+    """
+    from scipy.linalg import subspace_angles as principal_angles
+
+    a, b = _same_rows(a, b)
+    return np.degrees(principal_angles(a, b))
+
+
+def _same_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = real_array("a", a, 2), real_array("b", b, 2)
+    if a.shape[0] != b.shape[0]:
+        raise ValueError(f"b has {b.shape[0]} rows; it must have {a.shape[0]}, as a has")
+    return a, b
+
+
+def _orthonormal_basis(a: np.ndarray) -> np.ndarray:
+    from scipy.linalg import orth
+
+    return orth(a)
+
+
+def subspace_overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """‖UᵀV‖²/min(j, k) for orthonormal bases U, V of the column spaces of `a` (n, j) and `b` (n, k): 0 … 1.
+
+    Two random subspaces overlap by max(j, k)/n on average.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(float(subspace_overlap(np.eye(4)[:, :2], np.eye(4)[:, 1:3])), 12)
+    0.5
+    """
+    a, b = _same_rows(a, b)
+    u, v = _orthonormal_basis(a), _orthonormal_basis(b)
+    smaller = min(u.shape[1], v.shape[1])
+    return float(np.linalg.norm(u.T @ v) ** 2 / smaller) if smaller else float("nan")
+
+
+def centred_kernel_alignment(x: np.ndarray, y: np.ndarray) -> float:
+    """Linear CKA ‖YᵀX‖²/(‖XᵀX‖‖YᵀY‖) of two centred representations (samples, features); NaN if one is constant.
+
+    Source: Kornblith et al. 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(centred_kernel_alignment([[0.0], [1.0], [2.0]], [[1.0], [3.0], [5.0]]), 12)
+    1.0
+    """
+    x, y = _same_rows(x, y)
+    x, y = x - x.mean(0), y - y.mean(0)
+    below = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    return float(np.linalg.norm(y.T @ x) ** 2 / below) if below > 0 else float("nan")
+
+
+def kernel_target_alignment(kernel: np.ndarray, target: np.ndarray) -> float:
+    """<K, y yᵀ>/(‖K‖‖y yᵀ‖) of a kernel (n, n) with targets (n,) or (n, outputs); NaN if either is zero.
+
+    Source: Cristianini et al. 2001.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(kernel_target_alignment(np.ones((2, 2)), np.ones(2)), 12)
+    1.0
+    """
+    kernel = real_array("kernel", kernel, 2)
+    target = real_array("target", target, (1, 2))
+    target = target[:, None] if target.ndim == 1 else target
+    if kernel.shape != (len(target), len(target)):
+        raise ValueError(f"kernel is {kernel.shape}; it must be ({len(target)}, {len(target)}) to match target")
+    return float(cosine(kernel, target @ target.T))
+
+
+def mode_recovery(network_map: np.ndarray, left: np.ndarray, strengths: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Recovered fraction of each mode, [Uᵀ W V]_kk / s_k (B14, B23): 0 before, 1 when the mode is learned.
+
+    Parameters
+    ----------
+    network_map : array (..., o, i)
+    left, strengths, right : arrays (o, d), (d,), (i, d)
+        Modes of the target, T = left @ diag(strengths) @ right.T.
+
+    Returns
+    -------
+    array (..., d)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mode_recovery(np.diag([2.0, 0.5]), np.eye(2), np.array([2.0, 1.0]), np.eye(2)).tolist()
+    [1.0, 0.5]
+    """
+    network_map = real_array("network_map", network_map, tuple(range(2, 8)))
+    return mode_projection(network_map, left, right) / real_array("strengths", strengths, 1)
+
+
+def mode_projection(network_map: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Strength of the map along each mode, u_kᵀ W v_k = [Uᵀ W V]_kk, for maps (..., o, i): (..., d)."""
+    return np.einsum("ok,...oi,ik->...k", left, network_map, right, optimize=True)
+
+
+def balancedness(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """D = W_{l+1}ᵀ W_{l+1} − W_l W_lᵀ, conserved under backprop (A4); stacks keep their leading axes."""
+    return np.swapaxes(upper, -1, -2) @ upper - lower @ np.swapaxes(lower, -1, -2)
+
+
+def feedback_balance(lower: np.ndarray, upper: np.ndarray, feedback: np.ndarray) -> np.ndarray:
+    """C = W_l W_lᵀ − B W_{l+1} − (B W_{l+1})ᵀ, conserved under fixed feedback B (B1); stacks keep their axes."""
+    carried = feedback @ upper
+    return lower @ np.swapaxes(lower, -1, -2) - carried - np.swapaxes(carried, -1, -2)
+
+
+def relative_residual(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """‖values − reference‖/‖reference‖ over the last two axes; the plain norm where the reference is zero."""
+    gap = np.linalg.norm(values - reference, axis=(-2, -1))
+    size = np.linalg.norm(reference, axis=(-2, -1))
+    return gap / np.where(size > 0, size, 1.0)
+
+
+def ranks(a: np.ndarray) -> dict[str, float]:
+    """All named ranks of one matrix, from one decomposition each; keys are the names of the functions above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sorted(ranks(np.eye(2)))[:3]
+    ['effective_rank', 'entropy_rank_of_energy', 'intrinsic_rank']
+    """
+    named = (
+        effective_rank,
+        entropy_rank_of_energy,
+        nuclear_rank,
+        participation_ratio,
+        intrinsic_rank,
+        stable_rank,
+        numerical_rank,
+    )
+    return {function.__name__: float(function(a)) for function in named}
+
+
+def spectrum_from_gram(a: np.ndarray) -> np.ndarray:
+    """Singular values of one matrix (m, n), descending, through its smaller Gram matrix.
+
+    For m ≪ n this forms m × m numbers alone. Values below about √eps·σ₁ are rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> spectrum_from_gram(np.diag([1.0, 2.0])).round(9).tolist()
+    [2.0, 1.0]
+    """
+    a = real_array("a", a, 2)
+    gram = a @ a.T if a.shape[0] <= a.shape[1] else a.T @ a
+    return np.sqrt(np.clip(np.linalg.eigvalsh(gram)[::-1], 0.0, None))

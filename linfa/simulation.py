@@ -1,0 +1,471 @@
+"""Run a network: check the input, hand bare arrays to the core, return a `Trajectory`."""
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from linfa._check import choice, integer, real_array, real_number, weight_matrices
+from linfa._threads import single_threaded_blas, thread_count
+from linfa.feedback import Feedback, Resolved
+from linfa.tasks import LinearTask
+from linfa.trajectory import Trajectory, repeat_in_time
+
+METHODS = ("dormand-prince", "rk4")
+_STATUS = ("running", "completed", "diverged", "stalled")
+# Weights this many times larger than task and start have left every bounded solution behind.
+_DIVERGED_BEYOND = 1e12
+# Multiply-adds between two looks at Ctrl-C and progress: some tens of milliseconds.
+_SLICE_WORK = 5e7
+
+
+class DivergenceWarning(RuntimeWarning):
+    """A run diverged, or its integrator stopped advancing; the trajectory ends before that."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What all members of a run share."""
+
+    task: LinearTask
+    times: np.ndarray
+    learning_rate: float | None
+    decay: np.ndarray
+    rtol: float
+    atol: float
+    method: str
+    step: float | None
+    max_steps: int
+
+    def settings(self, resolved: Resolved) -> dict:
+        """How the run is made, in plain numbers and words."""
+        settings: dict = {"weight_decay": self.decay.tolist()}
+        if self.learning_rate is not None:
+            settings |= {"method": "descent", "learning_rate": self.learning_rate}
+        elif self.step is not None:
+            settings |= {"method": self.method, "step": self.step}
+        else:
+            settings |= {"method": self.method, "rtol": self.rtol, "atol": self.atol}
+        return settings | {"transport": resolved.transport, "direct": resolved.direct, "ranks": list(resolved.ranks)}
+
+
+def simulate(
+    task: LinearTask,
+    weights: Sequence[np.ndarray],
+    feedback: Feedback,
+    t: np.ndarray,
+    *,
+    learning_rate: float | None = None,
+    weight_decay: float | Sequence[float] = 0.0,
+    rtol: float = 1e-8,
+    atol: float = 1e-10,
+    method: str = "dormand-prince",
+    step: float | None = None,
+    max_steps: int = 1_000_000,
+    progress: Callable[[float], None] | None = None,
+) -> Trajectory:
+    """Train a deep linear network by gradient flow, or by gradient descent, under a rule of feedback.
+
+    Flow: W_l' = E[δ_l h_{l−1}ᵀ] − wd_l W_l with unit time constant, δ_l by the rule; learned feedback is integrated
+    with the weights. Descent: W_l ← W_l + η (…), the explicit Euler step of the same right-hand side.
+
+    Parameters
+    ----------
+    task : LinearTask
+    weights : list of array (out, in)
+        Initial weights, first layer first.
+    feedback : Feedback
+    t : array (T,)
+        Times at which to save, ascending and not negative; the run starts at 0. In descent, numbers of updates.
+    learning_rate : float, optional
+        η. When given, gradient descent is run instead of the flow.
+    weight_decay : float or sequence of float
+        wd, for all layers or one for each.
+    rtol, atol : float
+        Tolerances of the adaptive integrator on every entry of the state.
+    method : {"dormand-prince", "rk4"}
+        Dormand–Prince 5(4), adaptive unless `step` is given; or the classical fourth-order method, which needs it.
+    step : float, optional
+        Longest step of a fixed-step run; steps are equal between two saved times and land on each.
+    max_steps : int
+        Steps of the adaptive integrator, rejected ones included, after which a run counts as stalled.
+    progress : callable, optional
+        Called with the fraction of the horizon that is done.
+
+    Returns
+    -------
+    Trajectory
+        Up to where the run got: see its `status` and `stopped_at`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not of the form above or the shapes do not fit each other.
+
+    Warns
+    -----
+    DivergenceWarning
+        If the run diverged or stopped advancing.
+
+    Examples
+    --------
+    >>> import numpy as np, linfa
+    >>> task = linfa.LinearTask(np.diag([2.0, 1.0]))
+    >>> weights = linfa.initial_weights((2, 4, 2), kind="zero")
+    >>> run = simulate(task, weights, linfa.FeedbackAlignment(seed=0), t=np.linspace(0, 40, 5))
+    >>> bool(run.loss[-1] < 1e-6)
+    True
+    """
+    weights = weight_matrices(weights)
+    plan = _plan(task, len(weights), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
+    resolved = _resolve(task, weights, feedback)
+    with single_threaded_blas():
+        states, saved, status, stopped = _run_member(plan, resolved, weights, progress=progress)
+    if status != "completed":
+        warnings.warn(_explain(status, stopped, plan), DivergenceWarning, stacklevel=2)
+    kept_weights, kept_feedback = _unpack(states[:saved], weights, resolved, ())
+    return Trajectory(
+        task,
+        feedback,
+        plan.times[:saved].copy(),
+        kept_weights,
+        kept_feedback,
+        settings=plan.settings(resolved),
+        status=status,
+        stopped_at=stopped,
+    )
+
+
+def ensemble(
+    task: LinearTask,
+    weights: Sequence[np.ndarray],
+    feedback: Feedback | Sequence[Feedback],
+    t: np.ndarray,
+    *,
+    threads: int | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | Sequence[float] = 0.0,
+    rtol: float = 1e-8,
+    atol: float = 1e-10,
+    method: str = "dormand-prince",
+    step: float | None = None,
+    max_steps: int = 1_000_000,
+    progress: Callable[[float], None] | None = None,
+) -> Trajectory:
+    """Many networks side by side; each equals its own `simulate` run to the last bit, for any number of threads.
+
+    Parameters
+    ----------
+    weights : list of array (members, out, in)
+        Initial weights, first layer first.
+    feedback : Feedback or list of Feedback
+        One for all members, with one draw, or one for each: these may differ in seed, matrices, rates and decay, but
+        not in rule or rank.
+    threads : int, optional
+        Threads to share the members among; None takes all cores that the process may use.
+    task, t and the other arguments
+        As in `simulate`.
+
+    Returns
+    -------
+    Trajectory
+        Every array with a leading member axis. A member that stopped early holds NaN from there on.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not of the form above or the shapes do not fit each other.
+
+    Warns
+    -----
+    DivergenceWarning
+        If members diverged or stopped advancing.
+
+    Examples
+    --------
+    >>> import numpy as np, linfa
+    >>> task = linfa.LinearTask(np.diag([2.0, 1.0]))
+    >>> weights = linfa.initial_weights((2, 4, 2), scale=0.1, members=3)
+    >>> ensemble(task, weights, linfa.Backprop(), t=[0.0, 1.0]).loss.shape
+    (3, 2)
+    """
+    stacked = weight_matrices(weights, members=True)
+    members = len(stacked[0])
+    threads = min(thread_count(threads), members)
+    plan = _plan(task, len(stacked), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
+    singles = [[np.ascontiguousarray(w[m]) for w in stacked] for m in range(members)]
+    if isinstance(feedback, Feedback):
+        resolved = [_resolve(task, singles[0], feedback)] * members
+    else:
+        feedback = _feedback_list(feedback, members)
+        resolved = [_resolve(task, singles[0], f) for f in feedback]
+        _same_rules(resolved)
+    done = [0] * members
+    stop = threading.Event()
+
+    def report(m: int, fraction: float) -> None:
+        done[m] = fraction
+        if progress is not None:
+            progress(sum(done) / members)
+
+    results: list = [None] * members
+    # The kernels release the interpreter lock; free threads take the next member, so uneven runs share evenly.
+    with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
+        futures = {
+            pool.submit(_run_member, plan, resolved[m], singles[m], progress=partial(report, m), stop=stop): m
+            for m in range(members)
+        }
+        try:
+            for future in as_completed(futures):
+                results[futures[future]] = future.result()
+        except BaseException:
+            stop.set()
+            for future in futures:
+                future.cancel()
+            raise
+    status = np.array([r[2] for r in results])
+    stopped = np.array([r[3] for r in results])
+    for states, saved, _, _ in results:
+        states[saved:] = np.nan
+    if (status != "completed").any():
+        warnings.warn(_explain_members(status, stopped, plan), DivergenceWarning, stacklevel=2)
+    everything = np.stack([r[0] for r in results])
+    kept_weights, kept_feedback = _unpack(everything, singles[0], resolved[0], resolved)
+    return Trajectory(
+        task,
+        feedback,
+        plan.times.copy(),
+        kept_weights,
+        kept_feedback,
+        settings=plan.settings(resolved[0]),
+        status=status,
+        stopped_at=stopped,
+    )
+
+
+def _plan(
+    task: LinearTask,
+    depth: int,
+    t: np.ndarray,
+    learning_rate: float | None,
+    weight_decay: float | Sequence[float],
+    rtol: float,
+    atol: float,
+    method: str,
+    step: float | None,
+    max_steps: int,
+) -> _Plan:
+    """Everything that does not depend on the member, checked."""
+    if not isinstance(task, LinearTask):
+        raise TypeError(f"task is {type(task).__name__}; it must be a LinearTask")
+    times = real_array("t", t, 1)
+    if times[0] < 0:
+        raise ValueError(f"t starts at {times[0]:g}; times must not be negative")
+    if (np.diff(times) <= 0).any():
+        where = int(np.argmax(np.diff(times) <= 0))
+        raise ValueError(f"t goes from {times[where]:g} to {times[where + 1]:g} at index {where}; it must ascend")
+    method = choice("method", method, METHODS)
+    if learning_rate is not None:
+        learning_rate = real_number("learning_rate", learning_rate, above=0.0)
+        if step is not None or method != "dormand-prince":
+            raise ValueError("method or step is given with learning_rate; descent takes neither")
+        if (times != np.round(times)).any():
+            raise ValueError(f"t holds {times[times != np.round(times)][0]:g}; in descent it counts updates, integers")
+    elif step is not None:
+        step = real_number("step", step, above=0.0)
+    elif method == "rk4":
+        raise ValueError("step is not given; method 'rk4' needs the length of its steps")
+    decay = real_array("weight_decay", weight_decay, (0, 1))
+    if decay.ndim == 1 and len(decay) != depth:
+        raise ValueError(f"weight_decay has {len(decay)} entries; it must be a number or have one per layer, {depth}")
+    if (decay < 0).any():
+        raise ValueError(f"weight_decay holds {decay.min():g}; it must be at least 0")
+    return _Plan(
+        task,
+        times,
+        learning_rate,
+        np.broadcast_to(decay, (depth,)).copy(),
+        # Below 1e-14 rounding in the right-hand side, not the step, decides the error estimate.
+        real_number("rtol", rtol, at_least=1e-14, at_most=1.0),
+        real_number("atol", atol, above=0.0),
+        method,
+        step,
+        integer("max_steps", max_steps, at_least=1),
+    )
+
+
+def _widths(weights: Sequence[np.ndarray]) -> tuple[int, ...]:
+    return (weights[0].shape[1], *(w.shape[0] for w in weights))
+
+
+def _resolve(task: LinearTask, weights: Sequence[np.ndarray], feedback: Feedback) -> Resolved:
+    if not isinstance(feedback, Feedback):
+        raise TypeError(f"feedback is {type(feedback).__name__}; it must be a rule such as linfa.Backprop()")
+    if weights[0].shape[1] != task.inputs:
+        raise ValueError(f"weights[0] is {weights[0].shape}; it must be (hidden, {task.inputs}) to take task's inputs")
+    if weights[-1].shape[0] != task.outputs:
+        last = len(weights) - 1
+        raise ValueError(
+            f"weights[{last}] is {weights[-1].shape}; it must be ({task.outputs}, hidden) to give task's outputs"
+        )
+    return feedback.resolve(_widths(weights))
+
+
+def _feedback_list(feedback: object, members: int) -> list[Feedback]:
+    if not isinstance(feedback, Sequence) or isinstance(feedback, (str, bytes)):
+        raise TypeError(f"feedback is {type(feedback).__name__}; it must be a rule, or a list of one per member")
+    if len(feedback) != members:
+        raise ValueError(f"feedback has {len(feedback)} rules; it must have one for each of {members} members")
+    return list(feedback)
+
+
+def _same_rules(resolved: list[Resolved]) -> None:
+    def rule(r: Resolved) -> tuple:
+        return (r.transport, r.direct, r.b_rule, r.q_rule, r.p_rules, r.ranks)
+
+    for m, other in enumerate(resolved):
+        if rule(other) != rule(resolved[0]):
+            raise ValueError(f"feedback[{m}] follows another rule or rank than feedback[0]; all must follow the same")
+
+
+def _matrices(resolved: Resolved) -> list[tuple[str, int, np.ndarray, bool]]:
+    """Feedback matrices as (key, layer, start, learns), in the order of the core's state: what learns goes first."""
+    flat = []
+    for h in range(len((resolved.matrices or {}).get("b", (resolved.matrices or {}).get("q", ())))):
+        for key in resolved.matrices:
+            rule = {"b": resolved.b_rule, "q": resolved.q_rule}.get(key) or resolved.p_rules[h]
+            flat.append((key, h, resolved.matrices[key][h], rule != "fixed"))
+    return [entry for learns in (True, False) for entry in flat if entry[3] == learns]
+
+
+def _run_member(
+    plan: _Plan,
+    resolved: Resolved,
+    weights: Sequence[np.ndarray],
+    *,
+    progress: Callable[[float], None] | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[np.ndarray, int, str, float]:
+    """One network, slice by slice: saved states, how many of them, status, time of stopping."""
+    from linfa.core import descent, runge_kutta
+
+    problem = _problem(plan, resolved, weights)
+    state = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in _matrices(resolved)])
+    n = problem.n_dynamic
+    saved = np.empty((len(plan.times), n))
+    work = np.zeros(problem.n_work)
+    clock, counters = np.zeros(3), np.zeros(4, dtype=np.int64)
+    scale = max(1.0, float(np.abs(state[:n]).max()), float(np.abs(plan.task.target).max()))
+    limit = _DIVERGED_BEYOND * scale
+    widths = problem.widths
+    step_work = 3.0 * widths[0] * float((widths[1:] * widths[:-1]).sum()) + 10.0 * n
+    horizon = plan.times[-1]
+    if plan.learning_rate is not None:
+        advance = partial(
+            descent.descend, problem, state, np.zeros(n), work, plan.times, saved, clock, counters, plan.learning_rate,
+            limit,
+        )  # fmt: skip
+    else:
+        step_work *= runge_kutta.STAGES
+        stages, trial = np.zeros((runge_kutta.STAGES, n)), np.empty_like(state)
+        shared = (problem, state, stages, trial, work, plan.times, saved, clock, counters)
+        if plan.step is None:
+            advance = partial(runge_kutta.integrate_adaptive, *shared, plan.rtol, plan.atol, limit, plan.max_steps)
+        else:
+            method = runge_kutta.RK4 if plan.method == "rk4" else runge_kutta.DORMAND_PRINCE
+            advance = partial(runge_kutta.integrate_fixed, *shared, method, plan.step, limit)
+    budget = int(np.clip(_SLICE_WORK / step_work, 1, 100_000))
+    status = "running"
+    while status == "running":
+        if stop is not None and stop.is_set():
+            raise InterruptedError("the run was stopped")
+        status = _STATUS[advance(budget)]
+        if progress is not None:
+            progress(1.0 if status != "running" or horizon == 0 else float(clock[runge_kutta.TIME] / horizon))
+    stopped = float("nan") if status == "completed" else float(clock[runge_kutta.TIME])
+    return saved, int(counters[runge_kutta.NEXT_SAVE]), status, stopped
+
+
+def _problem(plan: _Plan, resolved: Resolved, weights: Sequence[np.ndarray]):  # noqa: ANN202 - Problem imports numba
+    from linfa.core import problem as core
+
+    rules = {
+        "fixed": core.FIXED,
+        "kolen-pollack": core.KOLEN_POLLACK,
+        "normative": core.NORMATIVE,
+        "mirror": core.MIRROR,
+        "oja-error": core.OJA_ERROR,
+        "oja-label": core.OJA_LABEL,
+        "local": core.LOCAL,
+    }
+    transports = {"backprop": core.BACKPROP, "full": core.FULL, "low-rank": core.LOW_RANK, "sign": core.SIGN}
+    hidden = len(weights) - 1
+    task = plan.task
+    feedback_decay = plan.decay[1:] if resolved.decay is None else np.full(hidden, resolved.decay)
+    return core.build_problem(
+        _widths(weights),
+        target=task.target,
+        sigma_x=None if task.whitened else task.sigma_x,
+        input_root=task.input_root,
+        residual_root=task.residual_root,
+        sigma_y=task.label_correlation,
+        transport=transports[resolved.transport],
+        direct=resolved.direct,
+        ranks=resolved.ranks or (0,) * hidden,
+        b_rule=rules[resolved.b_rule],
+        q_rule=rules[resolved.q_rule],
+        p_rules=tuple(rules[rule] for rule in resolved.p_rules) or (core.FIXED,) * hidden,
+        b_rate=resolved.b_rate,
+        q_rate=resolved.q_rate,
+        p_rate=resolved.p_rate,
+        decay=plan.decay,
+        feedback_decay=feedback_decay,
+    )
+
+
+def _unpack(
+    states: np.ndarray, weights: Sequence[np.ndarray], resolved: Resolved, each: Sequence[Resolved]
+) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
+    """Weights and feedback over time as views into the saved states (…, T, n); fixed feedback repeats in time."""
+    leading = states.shape[:-1]
+    used = 0
+
+    def take(shape: tuple[int, int]) -> np.ndarray:
+        nonlocal used
+        part = states[..., used : used + shape[0] * shape[1]]
+        used += shape[0] * shape[1]
+        return part.reshape(*leading, *shape)
+
+    kept = [take(w.shape) for w in weights]
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for key, h, start, learns in _matrices(resolved):
+        if learns:
+            matrix = take(start.shape)
+        elif each:
+            matrix = repeat_in_time(np.stack([r.matrices[key][h] for r in each]), leading[-1], members=True)
+        else:
+            matrix = repeat_in_time(start, leading[-1], members=False)
+        found.setdefault(key, {})[h] = matrix
+    return kept, {key: [found[key][h] for h in sorted(found[key])] for key in resolved.matrices or {} if key in found}
+
+
+def _explain(status: str, stopped: float, plan: _Plan) -> str:
+    when = f"update {stopped:.0f}" if plan.learning_rate is not None else f"t = {stopped:.6g}"
+    if status == "diverged":
+        return f"the run diverged: noticed at {when}; the trajectory ends before that"
+    return f"the integrator stopped advancing at {when} of {plan.times[-1]:g}; the trajectory ends before that"
+
+
+def _explain_members(status: np.ndarray, stopped: np.ndarray, plan: _Plan) -> str:
+    parts = []
+    for word in ("diverged", "stalled"):
+        which = np.flatnonzero(status == word)
+        if which.size:
+            first = which[np.argmin(stopped[which])]
+            parts.append(f"{which.size} of {status.size} members {word}, first member {first}")
+            parts.append(_explain(word, float(stopped[first]), plan))
+    return "; ".join(parts)

@@ -1,0 +1,347 @@
+"""The result of a run, simulated or predicted: times, weights, and observables computed when asked for."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from linfa import metrics
+from linfa.feedback import Feedback, feedback_from_dict
+from linfa.tasks import LinearTask
+
+_FORMAT = "linfa trajectory 1"
+
+
+def _transposed(a: np.ndarray) -> np.ndarray:
+    return np.swapaxes(a, -1, -2)
+
+
+class Trajectory:
+    """Weights over time and what follows from them. Theory and simulation both return it.
+
+    Every array has the time axis T first; the result of an ensemble has a leading member axis before it.
+
+    Attributes
+    ----------
+    task : LinearTask
+    feedback : Feedback, or a list of them (one for each member)
+    t : array (T,)
+        Times of the flow, or numbers of updates in descent.
+    weights : list of array (T, out, in)
+        First layer first.
+    feedback_weights : dict of list of array
+        ``"b"``: full feedback (T, receiver, source), or the magnitudes of sign-symmetry; ``"q"`` (T, receiver, r) and
+        ``"p"`` (T, r, source): the factors of low-rank feedback. One matrix for each hidden layer; empty for backprop.
+    source : str
+        ``"simulation"`` or ``"theory"``.
+    settings : dict
+        How the run was made: method, tolerances or learning rate, weight decay.
+    status : str, or array of str
+        ``"completed"``, ``"diverged"`` (an entry left all bounds) or ``"stalled"`` (the integrator stopped advancing).
+    stopped_at : float, or array
+        Time (or update) at which divergence or stalling was noticed; NaN when completed.
+    """
+
+    def __init__(
+        self,
+        task: LinearTask,
+        feedback: Feedback | list[Feedback],
+        t: np.ndarray,
+        weights: list[np.ndarray],
+        feedback_weights: dict[str, list[np.ndarray]] | None = None,
+        *,
+        source: str = "simulation",
+        settings: dict | None = None,
+        status: str | np.ndarray = "completed",
+        stopped_at: float | np.ndarray = float("nan"),
+    ) -> None:
+        self.task = task
+        self.feedback = feedback
+        self.t = t
+        self.weights = weights
+        self.feedback_weights = feedback_weights or {}
+        self.source = source
+        self.settings = settings or {}
+        self.status = status
+        self.stopped_at = stopped_at
+
+    def __repr__(self) -> str:
+        names = {f.name for f in (self.feedback if isinstance(self.feedback, list) else [self.feedback])}
+        sizes = "-".join(map(str, self.widths))
+        members = f", {self.members} members" if self.members is not None else ""
+        return f"Trajectory({self.source}, {sizes}, {'/'.join(sorted(names))}, {len(self.t)} times{members})"
+
+    @property
+    def members(self) -> int | None:
+        """Number of ensemble members; None for a single run."""
+        return len(self.weights[0]) if self.weights[0].ndim == 4 else None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Layer sizes, input first."""
+        return (self.weights[0].shape[-1], *(w.shape[-2] for w in self.weights))
+
+    @cached_property
+    def map(self) -> np.ndarray:
+        """W_L … W_1, (T, o, i)."""
+        product = self.weights[-1]
+        for w in reversed(self.weights[:-1]):
+            product = product @ w
+        return product
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """½E|y − ŷ|² where Σy is known, else the excess over the best linear map, (T,)."""
+        return self.task.loss(self.map)
+
+    @cached_property
+    def excess_loss(self) -> np.ndarray:
+        """Loss beyond that of the best linear map, ½ tr(Δ Σx Δᵀ), (T,)."""
+        return self.task.excess_loss(self.map)
+
+    @cached_property
+    def mode_strengths(self) -> np.ndarray:
+        """Strength of the map along each mode of the task, u_kᵀ W v_k, (T, modes)."""
+        return metrics.mode_projection(self.map, self.task.left, self.task.right)
+
+    @cached_property
+    def error_correlation(self) -> np.ndarray:
+        """E = (T − W) Σx, (T, o, i)."""
+        gap = self.task.target - self.map
+        return gap if self.task.whitened else gap @ self.task.sigma_x
+
+    def feedback_matrix(self, h: int) -> np.ndarray:
+        """The matrix that carries the signal to hidden layer h + 1, (T, receiver, source): B, Q P, or W_{h+2}ᵀ."""
+        if "q" in self.feedback_weights:
+            return self.feedback_weights["q"][h] @ self.feedback_weights["p"][h]
+        if "b" not in self.feedback_weights:
+            return _transposed(self.weights[h + 1])
+        if self.settings.get("transport") == "sign":
+            return self.feedback_weights["b"][h] * np.sign(_transposed(self.weights[h + 1]))
+        return self.feedback_weights["b"][h]
+
+    @property
+    def direct(self) -> bool:
+        """Whether feedback carries the output error itself to every layer."""
+        return bool(self.settings.get("direct", False))
+
+    @cached_property
+    def weight_alignment(self) -> np.ndarray:
+        """Signed cosine of weights and feedback, (T, L−1); NaN where either is zero.
+
+        Along the chain cos(W_l, B_lᵀ), l = 2 … L. For direct feedback cos(W_l, F_l F_{l−1}ᵀ) with F_L = I.
+        """
+        columns = []
+        for h in range(len(self.weights) - 1):
+            carried = self.feedback_matrix(h)
+            if self.direct:
+                last = h + 2 == len(self.weights)
+                like = _transposed(carried) if last else self.feedback_matrix(h + 1) @ _transposed(carried)
+            else:
+                like = _transposed(carried)
+            columns.append(_where_finite(metrics.cosine, self.weights[h + 1], like))
+        return _stack_columns(columns, self.weights[0].shape[:-2])
+
+    @cached_property
+    def gradient_alignment(self) -> np.ndarray:
+        """Signed cosine of the signal a hidden layer gets and the one backprop would give it, (T, L−1).
+
+        cos(D_l, D_l of backprop) with D_l = E[δ_l xᵀ]; for two layers cos(B E, W2ᵀ E). NaN where a signal has sunk
+        to rounding level, 10⁻¹³ of what the norms of its factors allow: directions mean nothing there.
+        """
+        depth = len(self.weights)
+        signal = reference = self.error_correlation
+        floor = np.linalg.norm(self.task.target @ self.task.sigma_x)
+        columns: list[np.ndarray] = []
+        for h in range(depth - 2, -1, -1):
+            carried = self.feedback_matrix(h)
+            signal = carried @ (self.error_correlation if self.direct else signal)
+            reference = _transposed(self.weights[h + 1]) @ reference
+            floor = floor * np.linalg.norm(self.weights[h + 1], axis=(-2, -1))
+            cosines = _where_finite(metrics.cosine, signal, reference)
+            columns.insert(0, np.where(np.linalg.norm(reference, axis=(-2, -1)) > 1e-13 * floor, cosines, np.nan))
+        return _stack_columns(columns, self.weights[0].shape[:-2])
+
+    @cached_property
+    def effective_rank(self) -> np.ndarray:
+        """Effective rank exp H(σ/Σσ) of the map, (T,); 0 for the zero map."""
+        return _where_finite(metrics.effective_rank, self.map)
+
+    @property
+    def chance_alignment(self) -> np.ndarray:
+        """Standard deviation of `weight_alignment` between unrelated matrices, one for each column (L−1,)."""
+        return np.array([metrics.chance_band(w.shape[-2:]) for w in self.weights[1:]])
+
+    def member(self, index: int) -> "Trajectory":
+        """One member of an ensemble, as the `simulate` run it equals."""
+        if self.members is None:
+            raise ValueError("this trajectory is a single run; only an ensemble has members")
+        if not -self.members <= index < self.members:
+            raise IndexError(f"index is {index}; this ensemble has {self.members} members")
+        keep = np.isfinite(self.weights[0][index]).all((-2, -1))
+        return Trajectory(
+            self.task,
+            self.feedback[index] if isinstance(self.feedback, list) else self.feedback,
+            self.t[keep],
+            [w[index][keep] for w in self.weights],
+            {key: [m[index][keep] for m in ms] for key, ms in self.feedback_weights.items()},
+            source=self.source,
+            settings=self.settings,
+            status=str(self.status[index]),
+            stopped_at=float(self.stopped_at[index]),
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run to a NetCDF file (classic format, readable by xarray, MATLAB, R).
+
+        The file appears whole or not at all. Returns its path; raises OSError when it cannot be written.
+        """
+        from scipy.io import netcdf_file
+
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"{path.parent} is no folder; path must lie in an existing one")
+        arrays = self._arrays()
+        feedback = self.feedback if isinstance(self.feedback, list) else [self.feedback]
+        described = {
+            "task": {"name": self.task.name, "whitened": self.task.whitened, "notes": list(self.task.notes)},
+            "feedback": [f.to_dict() for f in feedback],
+            "one_feedback": not isinstance(self.feedback, list),
+            "source": self.source,
+            "settings": self.settings,
+            "status": np.asarray(self.status).tolist(),
+            "members": self.members,
+        }
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with netcdf_file(beside, "w", version=2) as file:
+                file.linfa_format = _FORMAT
+                file.description = json.dumps(described)
+                file.digest = _digest(arrays)
+                for name, array in arrays.items():
+                    dimensions = []
+                    for axis, size in enumerate(array.shape):
+                        dimensions.append(f"{name}_{axis}")
+                        file.createDimension(dimensions[-1], size)
+                    file.createVariable(name, "f8", tuple(dimensions))[...] = array
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+        return path
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Everything numerical, by the name it has in a file; feedback that never changes is kept once."""
+        task = self.task
+        arrays = {"t": np.asarray(self.t, float), "stopped_at": np.atleast_1d(np.asarray(self.stopped_at, float))}
+        arrays |= {f"W{k + 1}": w for k, w in enumerate(self.weights)}
+        time_axis = 0 if self.members is None else 1
+        for key, matrices in self.feedback_weights.items():
+            for h, m in enumerate(matrices):
+                fixed = m.strides[time_axis] == 0
+                arrays[f"{key}{h + 1}{'_fixed' if fixed else ''}"] = m.take(0, axis=time_axis) if fixed else m
+        arrays |= {"sigma_yx": task.sigma_yx, "left": task.left, "strengths": task.strengths, "right": task.right}
+        for name in ("sigma_y", "whitening"):
+            if getattr(task, name) is not None:
+                arrays[name] = getattr(task, name)
+        if not task.whitened:
+            arrays["sigma_x"] = task.sigma_x
+        return {name: np.ascontiguousarray(a, dtype=np.float64) for name, a in arrays.items() if a.size}
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Trajectory":
+        """Read a run that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, it is not such a file, or its content is incomplete or altered.
+        """
+        from scipy.io import netcdf_file
+
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}; it must be one that Trajectory.save wrote")
+        try:
+            with netcdf_file(path, "r", mmap=False) as file:
+                form = getattr(file, "linfa_format", b"").decode()
+                if form == _FORMAT:
+                    described = json.loads(file.description.decode())
+                    digest = file.digest.decode()
+                    arrays = {name: v[...].astype(np.float64) for name, v in file.variables.items()}
+        except Exception as error:
+            # A damaged header can fail anywhere in the reader.
+            raise ValueError(f"{path} is truncated or not a NetCDF file: {error}") from error
+        if form != _FORMAT:
+            raise ValueError(f"{path} is a NetCDF file, but not one that Trajectory.save wrote")
+        if _digest(arrays) != digest:
+            raise ValueError(f"{path} is damaged: its numbers do not match the digest stored with them")
+        return cls._from_arrays(arrays, described)
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, np.ndarray], described: dict) -> "Trajectory":
+        task = LinearTask(arrays["sigma_yx"], arrays.get("sigma_x"), arrays.get("sigma_y"))
+        if "strengths" in arrays:
+            task._modes = (arrays["left"], arrays["strengths"], arrays["right"])
+        task.name, task.notes = described["task"]["name"], tuple(described["task"]["notes"])
+        task.whitening = arrays.get("whitening")
+        feedback = [feedback_from_dict(f) for f in described["feedback"]]
+        members = described["members"]
+        weights = [arrays[f"W{k}"] for k in range(1, 1 + sum(name.startswith("W") for name in arrays))]
+        times = len(arrays["t"])
+        feedback_weights: dict[str, list[np.ndarray]] = {}
+        for key in ("b", "q", "p"):
+            for h in range(1, len(weights)):
+                if f"{key}{h}" in arrays:
+                    feedback_weights.setdefault(key, []).append(arrays[f"{key}{h}"])
+                elif f"{key}{h}_fixed" in arrays:
+                    fixed = arrays[f"{key}{h}_fixed"]
+                    feedback_weights.setdefault(key, []).append(repeat_in_time(fixed, times, members is not None))
+        status, stopped = described["status"], arrays["stopped_at"]
+        return cls(
+            task,
+            feedback[0] if described["one_feedback"] else feedback,
+            arrays["t"],
+            weights,
+            feedback_weights,
+            source=described["source"],
+            settings=described["settings"],
+            status=status if members is None else np.array(status),
+            stopped_at=float(stopped[0]) if members is None else stopped,
+        )
+
+
+def repeat_in_time(fixed: np.ndarray, times: int, members: bool) -> np.ndarray:
+    """A matrix, or one for each member, that stands at every time; a view that repeats nothing in memory."""
+    if members:
+        return np.broadcast_to(fixed[:, None], (len(fixed), times, *fixed.shape[1:]))
+    return np.broadcast_to(fixed, (times, *fixed.shape))
+
+
+def _where_finite(function: Callable[..., np.ndarray], *stacks: np.ndarray) -> np.ndarray:
+    """Apply to the matrices of a stack that are finite; NaN where a member stopped before."""
+    leading = np.broadcast_shapes(*(s.shape[:-2] for s in stacks))
+    stacks = tuple(np.broadcast_to(s, (*leading, *s.shape[-2:])) for s in stacks)
+    finite = np.logical_and.reduce([np.isfinite(s).all((-2, -1)) for s in stacks])
+    if finite.all():
+        return function(*stacks)
+    result = np.full(leading, np.nan)
+    if finite.any():
+        result[finite] = function(*(s[finite] for s in stacks))
+    return result
+
+
+def _stack_columns(columns: list[np.ndarray], leading: tuple[int, ...]) -> np.ndarray:
+    return np.stack(columns, axis=-1) if columns else np.empty((*leading, 0))
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(repr(arrays[name].shape).encode())
+        digest.update(np.ascontiguousarray(arrays[name], dtype="<f8").tobytes())
+    return digest.hexdigest()
