@@ -60,7 +60,9 @@ class LinearTask:
     ([2.0, 1.0], True)
     """
 
-    def __init__(self, sigma_yx: np.ndarray, sigma_x: np.ndarray | None = None, sigma_y: np.ndarray | None = None) -> None:
+    def __init__(
+        self, sigma_yx: np.ndarray, sigma_x: np.ndarray | None = None, sigma_y: np.ndarray | None = None
+    ) -> None:
         yx = real_array("sigma_yx", sigma_yx, 2)
         outputs, inputs = yx.shape
         x = np.eye(inputs) if sigma_x is None else symmetric("sigma_x", sigma_x, size=inputs)
@@ -133,14 +135,16 @@ class LinearTask:
 
     @cached_property
     def _modes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        left, strengths, right = np.linalg.svd(self.target, full_matrices=False)
-        keep = strengths > strengths[0] * max(self.target.shape) * _RANK_FRACTION
-        left, strengths, right = left[:, keep], strengths[keep], right[keep].T
-        # Singular vectors come in pairs of either sign: let the largest entry on the input side be positive.
-        if strengths.size:
-            signs = np.sign(right[np.abs(right).argmax(0), np.arange(len(strengths))])
-            left, right = left * signs, right * signs
-        return read_only(left), read_only(strengths), read_only(right)
+        return _signed_modes(self.target)
+
+    @cached_property
+    def explained_modes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Modes (Ũ, s̃, Ṽ) of T S, Σx = S Sᵀ: what inputs explain of the outputs, ½Σs̃² is all there is to learn.
+
+        Shapes (o, d), (d,), (input_rank, d). For whitened inputs they are the modes of T; for correlated ones they
+        weigh each input direction by its variance, where T itself is dominated by directions that hardly vary.
+        """
+        return self._modes if self.whitened else _signed_modes(self.target @ self.input_root)
 
     @property
     def left(self) -> np.ndarray:
@@ -435,3 +439,15 @@ class LinearTask:
         if choice("name", name, ("digits", "semantic")) == "digits":
             return cls.digits(whiten=whiten)
         return cls.semantic()
+
+
+def _signed_modes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Singular vectors and values up to the numerical rank, of the sign that makes each right vector's largest entry
+    positive."""
+    left, strengths, right = np.linalg.svd(matrix, full_matrices=False)
+    keep = strengths > strengths[0] * max(matrix.shape) * _RANK_FRACTION
+    left, strengths, right = left[:, keep], strengths[keep], right[keep].T
+    if strengths.size:
+        signs = np.sign(right[np.abs(right).argmax(0), np.arange(len(strengths))])
+        left, right = left * signs, right * signs
+    return read_only(left), read_only(strengths), read_only(right)

@@ -109,6 +109,17 @@ class Trajectory:
         return metrics.mode_projection(self.map, self.task.left, self.task.right)
 
     @cached_property
+    def explained_strengths(self) -> np.ndarray:
+        """Strength along each of the task's `explained_modes`, ũ_kᵀ W S ṽ_k, (T, modes); whitened: `mode_strengths`."""
+        left, _, right = self.task.explained_modes
+        return metrics.mode_projection(self.map, left, self.task.input_root @ right)
+
+    @property
+    def recovery(self) -> np.ndarray:
+        """Recovered fraction of each of the task's `explained_modes`, (T, modes): 1 when it is learned."""
+        return self.explained_strengths / self.task.explained_modes[1]
+
+    @cached_property
     def error_correlation(self) -> np.ndarray:
         """E = (T − W) Σx, (T, o, i)."""
         gap = self.task.target - self.map
@@ -147,23 +158,37 @@ class Trajectory:
         return _stack_columns(columns, self.weights[0].shape[:-2])
 
     @cached_property
+    def signals(self) -> list[np.ndarray]:
+        """D_l = E[δ_l xᵀ], the signal that teaches each layer, l = 1 … L, (T, n_l, i); the last is E."""
+        signals = [self.error_correlation]
+        for h in range(len(self.weights) - 2, -1, -1):
+            signals.insert(0, self.feedback_matrix(h) @ (self.error_correlation if self.direct else signals[0]))
+        return signals
+
+    @cached_property
+    def update_directions(self) -> list[np.ndarray]:
+        """G_l = D_l V_{l−1}ᵀ, what drives each weight matrix (without decay), l = 1 … L, (T, out, in)."""
+        directions, below = [], None
+        for w, signal in zip(self.weights, self.signals, strict=True):
+            directions.append(signal if below is None else signal @ _transposed(below))
+            below = w if below is None else w @ below
+        return directions
+
+    @cached_property
     def gradient_alignment(self) -> np.ndarray:
         """Signed cosine of the signal a hidden layer gets and the one backprop would give it, (T, L−1).
 
         cos(D_l, D_l of backprop) with D_l = E[δ_l xᵀ]; for two layers cos(B E, W2ᵀ E). NaN where a signal has sunk
         to rounding level, 10⁻¹³ of what the norms of its factors allow: directions mean nothing there.
         """
-        depth = len(self.weights)
-        signal = reference = self.error_correlation
-        floor = np.linalg.norm(self.task.target @ self.task.sigma_x)
+        reference = self.error_correlation
+        floor = 1e-13 * np.linalg.norm(self.task.target @ self.task.sigma_x)
         columns: list[np.ndarray] = []
-        for h in range(depth - 2, -1, -1):
-            carried = self.feedback_matrix(h)
-            signal = carried @ (self.error_correlation if self.direct else signal)
+        for h in range(len(self.weights) - 2, -1, -1):
             reference = _transposed(self.weights[h + 1]) @ reference
             floor = floor * np.linalg.norm(self.weights[h + 1], axis=(-2, -1))
-            cosines = _where_finite(metrics.cosine, signal, reference)
-            columns.insert(0, np.where(np.linalg.norm(reference, axis=(-2, -1)) > 1e-13 * floor, cosines, np.nan))
+            cosines = _where_finite(metrics.cosine, self.signals[h], reference)
+            columns.insert(0, np.where(np.linalg.norm(reference, axis=(-2, -1)) > floor, cosines, np.nan))
         return _stack_columns(columns, self.weights[0].shape[:-2])
 
     @cached_property
@@ -228,7 +253,7 @@ class Trajectory:
                         dimensions.append(f"{name}_{axis}")
                         file.createDimension(dimensions[-1], size)
                     file.createVariable(name, "f8", tuple(dimensions))[...] = array
-            os.replace(beside, path)
+            beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
         return path
