@@ -7,6 +7,7 @@ the matrix, the others are kept.
 import numpy as np
 from scipy.special import entr
 
+from linfa._algebra import transposed
 from linfa._check import real_array
 
 # A vector shorter than this has no direction: its cosine is NaN. Signals at rounding level read as misaligned.
@@ -387,13 +388,13 @@ def mode_projection(network_map: np.ndarray, left: np.ndarray, right: np.ndarray
 
 def balancedness(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """D = W_{l+1}ᵀ W_{l+1} − W_l W_lᵀ, conserved under backprop (A4); stacks keep their leading axes."""
-    return np.swapaxes(upper, -1, -2) @ upper - lower @ np.swapaxes(lower, -1, -2)
+    return transposed(upper) @ upper - lower @ transposed(lower)
 
 
 def feedback_balance(lower: np.ndarray, upper: np.ndarray, feedback: np.ndarray) -> np.ndarray:
     """C = W_l W_lᵀ − B W_{l+1} − (B W_{l+1})ᵀ, conserved under fixed feedback B (B1); stacks keep their axes."""
     carried = feedback @ upper
-    return lower @ np.swapaxes(lower, -1, -2) - carried - np.swapaxes(carried, -1, -2)
+    return lower @ transposed(lower) - carried - transposed(carried)
 
 
 def relative_residual(values: np.ndarray, reference: np.ndarray) -> np.ndarray:

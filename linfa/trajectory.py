@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from linfa import metrics
+from linfa._algebra import transposed
 from linfa.feedback import Feedback, feedback_from_dict
 from linfa.tasks import LinearTask
 
 _FORMAT = "linfa trajectory 1"
-
-
-def _transposed(a: np.ndarray) -> np.ndarray:
-    return np.swapaxes(a, -1, -2)
 
 
 class Trajectory:
@@ -130,9 +127,9 @@ class Trajectory:
         if "q" in self.feedback_weights:
             return self.feedback_weights["q"][h] @ self.feedback_weights["p"][h]
         if "b" not in self.feedback_weights:
-            return _transposed(self.weights[h + 1])
+            return transposed(self.weights[h + 1])
         if self.settings.get("transport") == "sign":
-            return self.feedback_weights["b"][h] * np.sign(_transposed(self.weights[h + 1]))
+            return self.feedback_weights["b"][h] * np.sign(transposed(self.weights[h + 1]))
         return self.feedback_weights["b"][h]
 
     @property
@@ -151,9 +148,9 @@ class Trajectory:
             carried = self.feedback_matrix(h)
             if self.direct:
                 last = h + 2 == len(self.weights)
-                like = _transposed(carried) if last else self.feedback_matrix(h + 1) @ _transposed(carried)
+                like = transposed(carried) if last else self.feedback_matrix(h + 1) @ transposed(carried)
             else:
-                like = _transposed(carried)
+                like = transposed(carried)
             columns.append(_where_finite(metrics.cosine, self.weights[h + 1], like))
         return _stack_columns(columns, self.weights[0].shape[:-2])
 
@@ -170,7 +167,7 @@ class Trajectory:
         """G_l = D_l V_{l−1}ᵀ, what drives each weight matrix (without decay), l = 1 … L, (T, out, in)."""
         directions, below = [], None
         for w, signal in zip(self.weights, self.signals, strict=True):
-            directions.append(signal if below is None else signal @ _transposed(below))
+            directions.append(signal if below is None else signal @ transposed(below))
             below = w if below is None else w @ below
         return directions
 
@@ -185,7 +182,7 @@ class Trajectory:
         floor = 1e-13 * np.linalg.norm(self.task.target @ self.task.sigma_x)
         columns: list[np.ndarray] = []
         for h in range(len(self.weights) - 2, -1, -1):
-            reference = _transposed(self.weights[h + 1]) @ reference
+            reference = transposed(self.weights[h + 1]) @ reference
             floor = floor * np.linalg.norm(self.weights[h + 1], axis=(-2, -1))
             cosines = _where_finite(metrics.cosine, self.signals[h], reference)
             columns.insert(0, np.where(np.linalg.norm(reference, axis=(-2, -1)) > floor, cosines, np.nan))

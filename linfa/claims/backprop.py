@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.integrate import quad
 
+from linfa._algebra import transposed
 from linfa._random import orthonormal_columns, stream
 from linfa.claims._settings import INTEGRATOR, TIGHT
 from linfa.claims.register import claim
@@ -128,7 +129,7 @@ def riccati(scale: float = 0.2, horizon: float = 20.0, seed: int = 3) -> tuple:
             (simulated, simulate(problem, weights, Backprop(), t, **TIGHT)),
         ):
             lower, upper = run.weights
-            side += [run.map, np.swapaxes(lower, 1, 2) @ lower, upper @ np.swapaxes(upper, 1, 2)]
+            side += [run.map, transposed(lower) @ lower, upper @ transposed(upper)]
     return predicted, simulated
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from linfa._algebra import transposed
 from linfa.claims._settings import INTEGRATOR, ROUNDING, TIGHT, correlated_task
 from linfa.claims.register import claim
 from linfa.feedback import Backprop, DirectFeedback, Feedback, FeedbackAlignment, LowRankFeedback
@@ -155,7 +156,7 @@ def alignment_decay(decay_lower: float = 0.3, decay_upper: float = 0.1, seed: in
     lower, upper = run.weights
     carrier = run.feedback_matrix(0)[0]
     carried = carrier @ upper
-    rate = -2 * decay_lower * lower @ np.swapaxes(lower, 1, 2) + decay_upper * (carried + np.swapaxes(carried, 1, 2))
+    rate = -2 * decay_lower * lower @ transposed(lower) + decay_upper * (carried + transposed(carried))
     step = t[1] - t[0]
     integral = step / 3 * (rate[0] + 4 * rate[1:-1:2].sum(0) + 2 * rate[2:-2:2].sum(0) + rate[-1])
     quantity = feedback_balance(lower, upper, carrier)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from linfa._algebra import transposed
 from linfa.claims._settings import INTEGRATOR, ROUNDING, TIGHT, correlated_task
 from linfa.claims.register import claim
 from linfa.feedback import KolenPollack, LowRankFeedback, WeightMirror
@@ -14,11 +15,11 @@ from linfa.trajectory import Trajectory
 
 def _differences(run: Trajectory) -> list[np.ndarray]:
     """B − Wᵀ, or Q − Wᵀ Pᵀ for low-rank feedback, in every layer."""
-    transposed = [np.swapaxes(w, -1, -2) for w in run.weights[1:]]
+    transposed = [transposed(w) for w in run.weights[1:]]
     if "b" in run.feedback_weights:
         return [b - w for b, w in zip(run.feedback_weights["b"], transposed, strict=True)]
     factors = zip(run.feedback_weights["q"], run.feedback_weights["p"], transposed, strict=True)
-    return [q - w @ np.swapaxes(p, -1, -2) for q, p, w in factors]
+    return [q - w @ transposed(p) for q, p, w in factors]
 
 
 @claim(

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from linfa._algebra import transposed
+
 
 def balancedness_drift(rate: Any, lower_direction: Any, upper_direction: Any) -> Any:
     """Exact change of D = W_{l+1}ᵀ W_{l+1} − W_l W_lᵀ in one update of backprop: η² (G_{l+1}ᵀ G_{l+1} − G_l G_lᵀ) (A4).
@@ -19,7 +21,7 @@ def balancedness_drift(rate: Any, lower_direction: Any, upper_direction: Any) ->
     -----
     Any data, any depth. The flow conserves D. Source: Fukumizu 1998; Arora, Cohen & Hazan 2018; Du, Hu & Lee 2018.
     """
-    return rate**2 * (_gram(upper_direction, inner=True) - _gram(lower_direction))
+    return rate**2 * (transposed(upper_direction) @ upper_direction - lower_direction @ transposed(lower_direction))
 
 
 def feedback_balance_drift(rate: Any, lower_direction: Any) -> Any:
@@ -33,12 +35,7 @@ def feedback_balance_drift(rate: Any, lower_direction: Any) -> Any:
     Any data, any depth, any rank. The drift is positive semidefinite: a finite learning rate always erodes
     alignment. Source: Lillicrap et al. 2016 for the flow.
     """
-    return rate**2 * _gram(lower_direction)
-
-
-def _gram(a: Any, inner: bool = False) -> Any:
-    transposed = a.T if not isinstance(a, np.ndarray) else np.swapaxes(a, -1, -2)
-    return transposed @ a if inner else a @ transposed
+    return rate**2 * (lower_direction @ transposed(lower_direction))
 
 
 def direct_carriers(feedback: list[np.ndarray]) -> list[np.ndarray]:
@@ -79,4 +76,4 @@ def mirrored(t: Any, start: Any, weight: Any, rate: Any, decay: Any, xp: ModuleT
     Source: Akrout et al. 2019 for the rule.
     """
     kept = xp.exp(-decay * t)
-    return kept * start + (1 - kept) * (rate / decay) * weight.T
+    return kept * start + (1 - kept) * (rate / decay) * transposed(weight)

@@ -6,6 +6,7 @@ by QR decomposition is linfa's own: the usual form loses all digits at late time
 
 import numpy as np
 
+from linfa._algebra import transposed
 from linfa._check import real_array, weight_matrices
 from linfa.feedback import Backprop
 from linfa.tasks import LinearTask
@@ -116,5 +117,5 @@ def balanced_backprop(task: LinearTask, weights: list[np.ndarray], t: np.ndarray
         now = float(time)
         stacks.append(stack)
     saved = np.array(stacks)
-    lower, upper = np.swapaxes(saved[:, :inputs], 1, 2), saved[:, inputs:]
+    lower, upper = transposed(saved[:, :inputs]), saved[:, inputs:]
     return Trajectory(task, Backprop(), times, [lower, upper], source="theory", settings={"method": "riccati"})

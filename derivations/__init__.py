@@ -1,0 +1,42 @@
+"""Derivations of what linfa claims, one module per family, each to be read from top to bottom.
+
+Every derivation starts from a learning rule or the loss and ends at the function of `linfa.theory` that computes the
+result; SymPy checks each step.
+"""
+
+from importlib import import_module
+
+from linfa.derivations.chain import _REGISTER, Derivation, Step, derivation, mutations
+
+__all__ = ["Derivation", "Step", "derivation", "get", "mutations", "names"]
+
+_FAMILIES = ("conservation", "backprop", "feedback_alignment")
+
+
+def names() -> list[str]:
+    """Names of all derivations, in the order of the theory."""
+    for family in _FAMILIES:
+        import_module(f"linfa.derivations.{family}")
+    return list(_REGISTER)
+
+
+def get(name: str) -> Derivation:
+    """The derivation of this name, or the one behind the claim of this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message names the nearest.
+    """
+    from linfa._check import nearest
+
+    known = names()
+    if name in known:
+        return _REGISTER[name]
+    for found in _REGISTER.values():
+        if name in found.claims:
+            return found
+    options = [*known, *(claim for found in _REGISTER.values() for claim in found.claims)]
+    raise ValueError(
+        f"derivation {name!r} is unknown{nearest(str(name), options) or '; linfa derive --list names them'}"
+    )
