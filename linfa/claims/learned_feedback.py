@@ -15,10 +15,10 @@ from linfa.trajectory import Trajectory
 
 def _differences(run: Trajectory) -> list[np.ndarray]:
     """B − Wᵀ, or Q − Wᵀ Pᵀ for low-rank feedback, in every layer."""
-    transposed = [transposed(w) for w in run.weights[1:]]
+    forward = [transposed(w) for w in run.weights[1:]]
     if "b" in run.feedback_weights:
-        return [b - w for b, w in zip(run.feedback_weights["b"], transposed, strict=True)]
-    factors = zip(run.feedback_weights["q"], run.feedback_weights["p"], transposed, strict=True)
+        return [b - w for b, w in zip(run.feedback_weights["b"], forward, strict=True)]
+    factors = zip(run.feedback_weights["q"], run.feedback_weights["p"], forward, strict=True)
     return [q - w @ transposed(p) for q, p, w in factors]
 
 
