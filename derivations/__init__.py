@@ -6,11 +6,16 @@ result; SymPy checks each step.
 
 from importlib import import_module
 
-from linfa.derivations.chain import _REGISTER, Derivation, Step, derivation, mutations
+from linfa.derivations.chain import _REGISTER, Derivation, Step, derivation, equation, mutations
 
-__all__ = ["Derivation", "Step", "derivation", "get", "mutations", "names"]
+__all__ = ["Derivation", "Step", "derivation", "equation", "get", "mutations", "names"]
 
-_FAMILIES = ("conservation", "backprop", "feedback_alignment")
+_FAMILIES = (
+    "conservation",
+    "backprop",
+    "feedback_alignment",
+    "beyond",
+)
 
 
 def names() -> list[str]:

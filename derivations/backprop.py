@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import sympy
-from linfa.derivations.chain import Step, derivation
+from linfa.derivations.chain import Step, derivation, equation
 from sympy import Derivative, Eq, Function, Symbol, diff, symbols
 
 from linfa.theory.backprop import depth_time, depth_velocity, logistic_strength
 
 t, s, d, u0, u, L = symbols("t s d u_0 u L", positive=True)
-a = Symbol("a", positive=True)
+a, c, q = symbols("a c q", positive=True)
 
 
 @derivation(
@@ -33,7 +33,7 @@ def logistic(result: object) -> Iterator[Step]:
     velocity_b = (s - a * b * d) * a
     yield Step(
         "In the modes, W1' = W2ᵀ E and W2' = E W1ᵀ become one pair of numbers a (of W1) and b (of W2) for each mode.",
-        (Eq(Symbol("a'"), velocity_a), Eq(Symbol("b'"), velocity_b)),
+        (equation("a'", velocity_a), equation("b'", velocity_b)),
     )
     yield Step(
         "b² − a² does not move, so a balanced start a = b stays balanced.",
@@ -43,7 +43,7 @@ def logistic(result: object) -> Iterator[Step]:
     velocity_u = 2 * u * (s - d * u)
     yield Step(
         "The strength of the map is u = ab = a². It obeys a logistic equation.",
-        Eq(Symbol("u'"), velocity_u),
+        equation("u'", velocity_u),
         vanishes=((a * velocity_b + b * velocity_a).subs(b, a) - velocity_u.subs(u, a**2),),
     )
     yield Step(
@@ -72,15 +72,14 @@ def logistic(result: object) -> Iterator[Step]:
 )
 def depth(result: object) -> Iterator[Step]:
     """Depth slows the start: each of the L layers must wait for all the others."""
-    c = Symbol("c", positive=True)
     velocity_c = c ** (L - 1) * (s - c**L)
     yield Step(
         "Gradient flow of one layer: the error of the mode times the product of the L − 1 other amplitudes.",
-        Eq(Symbol("c'"), velocity_c),
+        equation("c'", velocity_c),
     )
     yield Step(
         "The strength of the map is u = c^L, so u' = L c^{L−1} c'.",
-        Eq(Symbol("u'"), result, evaluate=False),
+        equation("u'", result),
         vanishes=(L * c ** (L - 1) * velocity_c - result.subs(u, c**L),),
     )
 
@@ -99,10 +98,14 @@ def _times(number: int) -> None:
         """Time as a function of strength is an integral of the mode equation. It is verified by differentiation, which
         is far surer than asking for the integral."""
         velocity = depth_velocity(u, s, sympy.Integer(number))
-        yield Step("The mode equation.", Eq(Symbol("u'"), velocity))
+        yield Step("The mode equation.", equation("u'", velocity))
+        words, shown = "dt/du is one over the velocity.", result
+        if number == 3:
+            # In the cube roots c and q the formula is legible.
+            words, shown = "dt/du is one over the velocity. With c³ = u and q³ = s:", result.subs({u: c**3, s: q**3})
         yield Step(
-            "dt/du is one over the velocity.",
-            Eq(Function("t")(u), result, evaluate=False),
+            words,
+            Eq(Function("t")(u), shown, evaluate=False),
             vanishes=((diff(result, u) * velocity - 1).subs({u: a ** (2 * number), s: d ** (2 * number)}),),
         )
 

@@ -7,9 +7,10 @@ A derivation proves nothing unless its checks fail for a wrong result: `mutation
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy
-from sympy import Basic, Expr, MatrixBase, MatrixExpr, ZeroMatrix
+from sympy import Basic, Eq, Expr, MatrixBase, MatrixExpr, ZeroMatrix
 from sympy.matrices.expressions import MatAdd, MatMul, Transpose
 
 
@@ -62,7 +63,7 @@ class Derivation:
 
     def failures(self, result: object = None) -> list[Step]:
         """The steps whose checks do not vanish: none, if the result is right."""
-        return [step for step in self.chain(result) if not all(is_zero(expression) for expression in step.vanishes)]
+        return [step for step in self.chain(result) if not all(is_zero(_fixed(part)) for part in step.vanishes)]
 
 
 _REGISTER: dict[str, Derivation] = {}
@@ -108,6 +109,22 @@ def derivation(
     return register
 
 
+def equation(name: str, value: Expr | MatrixExpr) -> Eq:
+    """``name = value`` to be shown, with a name of the kind of its value; primes mark time derivatives.
+
+    Examples
+    --------
+    >>> sympy.latex(equation("W_1'", sympy.Symbol("e")))
+    "{W}'_{1} = e"
+    """
+    if name.endswith("'"):
+        base, underscore, index = name[:-1].partition("_")
+        name = f"{base}prime{underscore}{index}"
+    left = sympy.MatrixSymbol(name, *value.shape) if isinstance(value, MatrixExpr) else sympy.Symbol(name)
+    return Eq(left, value, evaluate=False)
+
+
+@lru_cache(maxsize=4096)
 def is_zero(expression: object) -> bool:
     """Whether an expression is proved to vanish. A number that is not small at a random point refutes it at once.
 
@@ -131,6 +148,11 @@ def is_zero(expression: object) -> bool:
         lambda e: sympy.simplify(e.rewrite(sympy.exp)),
     )
     return any(attempt(expression) == 0 for attempt in attempts)
+
+
+def _fixed(expression: object) -> object:
+    """The same expression in a form that can be remembered: SymPy's mutable matrices cannot."""
+    return expression.as_immutable() if isinstance(expression, MatrixBase) else expression
 
 
 def _refuted(expression: Expr) -> bool:

@@ -5,8 +5,8 @@ All identities hold for matrices of any size: sizes are symbols throughout.
 
 from collections.abc import Iterator
 
-from linfa.derivations.chain import Step, derivation, expand_matrix, flow_derivative
-from sympy import Eq, MatrixSymbol, Symbol, ZeroMatrix, symbols
+from linfa.derivations.chain import Step, derivation, equation, expand_matrix, flow_derivative
+from sympy import MatrixSymbol, Symbol, ZeroMatrix, symbols
 
 from linfa.metrics import balancedness, feedback_balance
 from linfa.theory.conservation import balancedness_drift, feedback_balance_drift
@@ -33,7 +33,7 @@ def backprop_balancedness(result: object) -> Iterator[Step]:
     velocities = {W1: W2.T * E, W2: E * W1.T}
     yield Step(
         "The learning rule: each layer follows the gradient of the loss.",
-        (Eq(Symbol("W_1'"), Symbol("W_2^T E")), Eq(Symbol("W_2'"), Symbol("E W_1^T"))),
+        (equation("W_1'", W2.T * E), equation("W_2'", E * W1.T)),
     )
     yield Step("The quantity that will turn out to be conserved.", result)
     upper, lower = W2.T * velocities[W2], velocities[W1] * W1.T
@@ -63,7 +63,7 @@ def backprop_drift(result: object) -> Iterator[Step]:
     as nothing in it is approximate."""
     yield Step(
         "One update, with the update directions of backprop.",
-        (Eq(Symbol("G_1"), Symbol("W_2^T E")), Eq(Symbol("G_2"), Symbol("E W_1^T"))),
+        (equation("G_1", W2.T * E), equation("G_2", E * W1.T)),
     )
     directions = {G1: W2.T * E, G2: E * W1.T}
     change = balancedness(W1 + eta * G1, W2 + eta * G2) - balancedness(W1, W2)
@@ -94,7 +94,7 @@ def alignment_conservation(result: object) -> Iterator[Step]:
     velocities = {W1: B * E, W2: E * W1.T}
     yield Step(
         "The learning rule: the lower layer gets the error through B instead of W2ᵀ.",
-        (Eq(Symbol("W_1'"), Symbol("B E")), Eq(Symbol("W_2'"), Symbol("E W_1^T"))),
+        (equation("W_1'", B * E), equation("W_2'", E * W1.T)),
     )
     yield Step(
         "What the feedback carries of the upper layer's change, B W2', is the lower layer's gain W1' W1ᵀ.",
@@ -121,7 +121,7 @@ def alignment_drift(result: object) -> Iterator[Step]:
     """A finite learning rate can only ever add to W1W1ᵀ − BW2 − (BW2)ᵀ, so it always erodes alignment."""
     yield Step(
         "One update, with the directions of feedback alignment.",
-        (Eq(Symbol("G_1"), Symbol("B E")), Eq(Symbol("G_2"), Symbol("E W_1^T"))),
+        (equation("G_1", B * E), equation("G_2", E * W1.T)),
     )
     directions = {G1: B * E, G2: E * W1.T}
     change = expand_matrix(feedback_balance(W1 + eta * G1, W2 + eta * G2, B) - feedback_balance(W1, W2, B))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import sympy
-from linfa.derivations.chain import Step, derivation, flow_derivative
+from linfa.derivations.chain import Step, derivation, equation, flow_derivative
 from sympy import Eq, Function, MatrixSymbol, Rational, Symbol, diff, symbols
 
 from linfa.theory.feedback_alignment import half_time, map_strength, mode_amplitude_end, rise_time
@@ -29,8 +29,8 @@ def zero_start(result: object) -> Iterator[Step]:
     yield Step(
         "Let A collect the error and M what the upper layer makes of it.",
         (
-            Eq(Symbol("A'"), E),
-            Eq(Symbol("M'"), Symbol("E A^T")),
+            equation("A'", E),
+            equation("M'", E * A.T),
         ),
     )
     yield Step(
@@ -64,22 +64,22 @@ def modes(result: object) -> Iterator[Step]:
     yield Step(
         "In the modes, W1 = B U diag(a) Vᵀ and W2 = U diag(m) Uᵀ Bᵀ, the learning rule reads a' = e, m' = e a with "
         "e = s − g m a.",
-        (Eq(Symbol("a'"), Symbol("e")), Eq(Symbol("m'"), Symbol("e") * a)),
+        (equation("a'", Symbol("e")), equation("m'", Symbol("e") * a)),
     )
     yield Step(
         "So m = a²/2 from zero on, and the map has the strength g m a = g a³/2.",
-        Eq(Symbol("u"), map_strength(a, g)),
+        equation("u", map_strength(a, g)),
         vanishes=(diff(upper, a) * error - error * lower, g * upper * lower - map_strength(a, g)),
     )
     end = mode_amplitude_end(s, g, xp=sympy)
     yield Step(
         "The mode is learned at a*, where the error vanishes.",
-        Eq(Symbol("a^*"), end, evaluate=False),
+        equation("a^*", end),
         vanishes=(s - map_strength(end, g),),
     )
     yield Step(
         "Scaled by a*, with z = a/a* and time in units of a*/s, all modes rise alike.",
-        Eq(Symbol("z'"), 1 - z**3),
+        equation("z'", 1 - z**3),
         vanishes=(error.subs(a, z * end) / s - (1 - z**3),),
     )
     yield Step(
@@ -103,7 +103,7 @@ def half(result: object) -> Iterator[Step]:
     needs a time ∝ s^{−2/3} from zero: it tells strong modes from weak ones less sharply, so its rank rises smoothly."""
     end = mode_amplitude_end(s, g, xp=sympy)
     at_half = 1 / sympy.cbrt(2)
-    yield Step("A mode reaches the fraction z of its end a* after the time (a*/s) τ(z).", Eq(Symbol("a^*"), end))
+    yield Step("A mode reaches the fraction z of its end a* after the time (a*/s) τ(z).", equation("a^*", end))
     yield Step(
         "The map has half its strength where (a/a*)³ = 1/2.",
         Eq(z, at_half),
@@ -111,7 +111,7 @@ def half(result: object) -> Iterator[Step]:
     )
     yield Step(
         "The time is (a*/s) τ(2^{−1/3}), by the rise time of a mode.",
-        Eq(Symbol("t_{1/2}"), result, evaluate=False),
+        equation("t_{1/2}", result),
         vanishes=(result - end / s * rise_time(at_half, xp=sympy),),
     )
     yield Step(

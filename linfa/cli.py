@@ -17,6 +17,13 @@ examples:
                                                 where a prediction stops being right
   linfa verify --from my_prediction.py          your own claims beside the built-in ones
 next: linfa simulate --help""",
+    "derive": """\
+examples:
+  linfa derive --list                           what there is
+  linfa derive fa-modes                         step by step, in the terminal
+  linfa derive fa-modes --latex > fa-modes.tex  compiles as it stands
+  linfa derive --all --html handout.html        everything, with the verdict of every claim
+next: linfa verify fa-modes""",
     "simulate": """\
 examples:
   linfa simulate --task semantic --feedback backprop --horizon 15
@@ -44,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"linfa {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_verify(commands)
+    _add_derive(commands)
     _add_simulate(commands)
     return parser
 
@@ -67,6 +75,18 @@ def _add_verify(commands: argparse._SubParsersAction) -> None:
     verify.add_argument("--from", dest="source", metavar="FILE.py", help="run this file first: it registers claims")
     verify.add_argument("--over", metavar="KNOB=START:STOP:COUNT", help="table one claim's residual over a knob")
     verify.set_defaults(run=_verify)
+
+
+def _add_derive(commands: argparse._SubParsersAction) -> None:
+    derive = _command(commands, "derive", "show why a prediction is true, step by step")
+    derive.add_argument("names", nargs="*", metavar="NAME", help="derivations, or claims whose derivation is wanted")
+    derive.add_argument("--all", action="store_true", help="all derivations")
+    derive.add_argument("--list", action="store_true", help="name the derivations and what each shows")
+    derive.add_argument("--latex", action="store_true", help="a LaTeX document on standard output")
+    derive.add_argument(
+        "--html", nargs="?", const="-", metavar="FILE", help="one HTML page, in FILE or on standard output"
+    )
+    derive.set_defaults(run=_derive)
 
 
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
@@ -118,6 +138,18 @@ def _verify(arguments: argparse.Namespace) -> int:
         list_only=arguments.list,
         source=arguments.source,
         over=arguments.over,
+    )
+
+
+def _derive(arguments: argparse.Namespace) -> int:
+    from linfa import handout
+
+    return handout.derive(
+        arguments.names,
+        everything=arguments.all,
+        list_only=arguments.list,
+        as_latex=arguments.latex,
+        page=arguments.html,
     )
 
 

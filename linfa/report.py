@@ -56,7 +56,7 @@ def verify(
         return _list(chosen, as_json)
     if over is not None:
         return _over(chosen, over, quick, as_json)
-    checks = _check_all(chosen, quick)
+    checks = check_all(chosen, quick)
     if as_json:
         print(json.dumps([_row(check) for check in checks], indent=2))
     else:
@@ -91,7 +91,8 @@ def _list(chosen: list[str], as_json: bool) -> int:
     return 0
 
 
-def _check_all(chosen: list[str], quick: bool) -> list[Check]:
+def check_all(chosen: list[str], quick: bool) -> list[Check]:
+    """Check claims one after the other, with a progress bar on a terminal."""
     checks = []
     with progress(len(chosen)) as update:
         for k, name in enumerate(chosen):

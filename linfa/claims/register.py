@@ -11,7 +11,15 @@ import numpy as np
 from linfa._check import choice, nearest, real_number
 
 ACCURACIES = ("exact", "closed form", "asymptotic", "statistical")
-_FAMILIES = ("backprop", "conservation", "feedback_alignment", "low_rank", "learned_feedback", "stability")
+_FAMILIES = (
+    "backprop",
+    "conservation",
+    "feedback_alignment",
+    "low_rank",
+    "learned_feedback",
+    "stability",
+    "beyond",
+)
 
 
 @dataclass(frozen=True)

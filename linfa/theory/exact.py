@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from linfa._check import real_array, weight_matrices
-from linfa.feedback import Backprop, Feedback
+from linfa.feedback import Backprop, Feedback, Resolved
 from linfa.tasks import LinearTask
 from linfa.theory.backprop import depth_strength
+from linfa.theory.chain_alignment import chain_weights
 from linfa.theory.low_rank import low_rank_weights
 from linfa.theory.riccati import balanced_backprop
 from linfa.trajectory import Trajectory, repeat_in_time
@@ -24,6 +25,7 @@ def exact(task: LinearTask, weights: Sequence[np.ndarray], feedback: Feedback, t
     backprop, two layers      λ-balanced start (A5)
     backprop, any depth       start aligned to the task's modes, equal amplitudes in all layers (A1, A2)
     fixed feedback, 2 layers  zero weights, BᵀB = g I (B4), or QᵀQ = g I with P Pᵀ = I (B5 iii)
+    FA chain, any depth       zero weights, B_lᵀ B_l = g_l I in every layer
     ========================  ==========================================================================
 
     All need whitened inputs and no weight decay.
@@ -109,28 +111,56 @@ def _aligned_backprop(task: LinearTask, weights: list[np.ndarray], feedback: Bac
 
 
 def _fixed_feedback(task: LinearTask, weights: list[np.ndarray], feedback: Feedback, times: np.ndarray) -> Trajectory:
-    if len(weights) != 2:
-        raise NoClosedForm(f"weights has {len(weights)} matrices; fixed feedback has a closed form for two")
+    if len(weights) < 2:
+        raise NoClosedForm("weights is a single matrix; there is no layer to feed back to")
     if any(w.any() for w in weights):
         raise NoClosedForm("weights are not zero; fixed feedback has a closed form from zero weights")
-    resolved = feedback.resolve((task.inputs, weights[0].shape[0], task.outputs))
+    resolved = feedback.resolve((task.inputs, *(w.shape[0] for w in weights)))
     if resolved.b_rule != "fixed" or resolved.q_rule != "fixed" or set(resolved.p_rules) - {"fixed"}:
         raise NoClosedForm(f"feedback {feedback.name!r} learns; the closed form is for fixed feedback")
+    if len(weights) > 2:
+        return _deep_chain(task, feedback, resolved, times)
     if resolved.transport == "full":
         q, p = resolved.matrices["b"][0], np.eye(task.outputs)
     elif resolved.transport == "low-rank":
         q, p = resolved.matrices["q"][0], resolved.matrices["p"][0]
     else:
         raise NoClosedForm(f"feedback {feedback.name!r} follows the weights; the closed form is for fixed feedback")
-    gram = q.T @ q
-    gain = float(np.trace(gram) / len(gram))
+    gain = _gain(q)
     # Orthonormal draws are so to rounding.
-    if np.abs(gram - gain * np.eye(len(gram))).max() > 1e-10 * gain or np.abs(p @ p.T - np.eye(len(p))).max() > 1e-10:
+    if gain is None or np.abs(p @ p.T - np.eye(len(p))).max() > 1e-10:
         raise NoClosedForm(
             "feedback does not have QᵀQ = g I and P Pᵀ = I (B itself for full feedback); "
             "draw it with draw='orthonormal'"
         )
     lower, upper = low_rank_weights(task.target, q, p, times, gain)
+    return _with_feedback(task, feedback, resolved, times, [lower, upper])
+
+
+def _gain(q: np.ndarray) -> float | None:
+    """g where QᵀQ = g I to rounding, else None."""
+    gram = q.T @ q
+    gain = float(np.trace(gram) / len(gram))
+    return gain if np.abs(gram - gain * np.eye(len(gram))).max() <= 1e-10 * gain else None
+
+
+def _deep_chain(task: LinearTask, feedback: Feedback, resolved: Resolved, times: np.ndarray) -> Trajectory:
+    if resolved.transport != "full" or resolved.direct:
+        raise NoClosedForm(
+            f"feedback {feedback.name!r} in a network of more than two matrices has no closed form; full fixed "
+            "feedback along the chain has"
+        )
+    gains = [_gain(b) for b in resolved.matrices["b"]]
+    if None in gains:
+        raise NoClosedForm("feedback does not have B_lᵀ B_l = g_l I in every layer; draw it with draw='orthonormal'")
+    modes = (task.left, task.strengths, task.right)
+    weights = chain_weights(modes, resolved.matrices["b"], times, gains)
+    return _with_feedback(task, feedback, resolved, times, weights)
+
+
+def _with_feedback(
+    task: LinearTask, feedback: Feedback, resolved: Resolved, times: np.ndarray, weights: list[np.ndarray]
+) -> Trajectory:
     held = {key: [repeat_in_time(m, len(times), members=False) for m in ms] for key, ms in resolved.matrices.items()}
     settings = {"method": "modes", "transport": resolved.transport, "direct": resolved.direct}
-    return Trajectory(task, feedback, times, [lower, upper], held, source="theory", settings=settings)
+    return Trajectory(task, feedback, times, weights, held, source="theory", settings=settings)

@@ -5,6 +5,7 @@ With BᵀB = g I and whitened inputs, for any target T = U diag(s) Vᵀ,
     W1 = B U diag(a) Vᵀ,   W2 = ½ U diag(a²) Uᵀ Bᵀ,   W2 W1 = U diag(g a³/2) Vᵀ,   a' = s − g a³/2.
 """
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -53,24 +54,40 @@ def rise_time(z: Any, xp: ModuleType = np) -> Any:
     return -xp.log(1 - z) / 3 + xp.log(1 + z + z**2) / 6 + xp.atan(root * z / (2 + z)) / root
 
 
-def risen_fraction(scaled_time: np.ndarray) -> np.ndarray:
-    """z with τ(z) = scaled_time: the inverse of `rise_time`, for times ≥ 0.
+def risen_fraction(scaled_time: np.ndarray, power: int = 3, rise: Callable | None = None) -> np.ndarray:
+    """z with τ(z) = scaled_time, for dτ/dz = 1/(1 − zⁿ) and times ≥ 0: the inverse of `rise_time`, where n = 3.
 
-    Newton's method in y = −ln(1 − z), in which τ is concave with slopes between 1 and 1/3, so that it converges
+    Newton's method in y = −ln(1 − z), in which τ is concave with slopes between 1 and 1/n, so that it converges
     from below for every time.
+
+    Parameters
+    ----------
+    scaled_time : array
+    power : int
+        n, by default that of two layers.
+    rise : callable
+        τ; by default `rise_time`.
+
+    Raises
+    ------
+    ValueError
+        If a time is negative.
 
     Examples
     --------
     >>> risen_fraction(rise_time(np.array([0.0, 0.5]))).round(14).tolist()
     [0.0, 0.5]
     """
+    rise = rise_time if rise is None else rise
     goal = np.asarray(scaled_time, dtype=float)
     if (goal < 0).any():
         raise ValueError(f"scaled_time holds {goal.min():g}; it must not be negative")
     y = np.minimum(goal, _RISEN)
-    for _ in range(60):
-        z = -np.expm1(-y)
-        change = (goal - rise_time(np.minimum(z, 1 - 2e-16))) * (1 + z + z**2)
+    for _ in range(100):
+        # The last number below 1 stands for all that rounds to 1, where τ is infinite.
+        z = np.minimum(-np.expm1(-y), 1 - 2e-16)
+        slope = 1.0 / sum(z**k for k in range(power))
+        change = (goal - rise(z)) / slope
         y = np.clip(y + change, 0.0, _RISEN)
         if np.all(np.abs(change) <= 1e-15 * np.maximum(y, 1e-300)):
             break
