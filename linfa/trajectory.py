@@ -11,10 +11,22 @@ import numpy as np
 
 from linfa import metrics
 from linfa._algebra import transposed
+from linfa._check import choice
 from linfa.feedback import Feedback, feedback_from_dict
 from linfa.tasks import LinearTask
 
 _FORMAT = "linfa trajectory 1"
+# What a trajectory computes of itself: one number, or one for each mode or layer, at every time.
+OBSERVABLES = (
+    "loss",
+    "excess_loss",
+    "mode_strengths",
+    "explained_strengths",
+    "recovery",
+    "weight_alignment",
+    "gradient_alignment",
+    "effective_rank",
+)
 
 
 class Trajectory:
@@ -216,6 +228,83 @@ class Trajectory:
             status=str(self.status[index]),
             stopped_at=float(self.stopped_at[index]),
         )
+
+    def statistics(self, *observables: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Mean and standard error over the members of an ensemble.
+
+        Parameters
+        ----------
+        *observables : str
+            Names of observables, such as ``"loss"`` or ``"mode_strengths"``; ``"loss"`` when none is given.
+
+        Returns
+        -------
+        dict of (mean, standard error)
+            Arrays without the member axis. Members that stopped early, and entries that are NaN, are left out; the
+            standard error of fewer than two members is NaN.
+
+        Raises
+        ------
+        ValueError
+            If this is a single run, or a name is no observable.
+
+        Examples
+        --------
+        >>> import linfa
+        >>> task = linfa.LinearTask(np.eye(2))
+        >>> weights = linfa.initial_weights((2, 4, 2), scale=0.1, members=8)
+        >>> many = linfa.ensemble(task, weights, linfa.Backprop(), t=[0.0, 1.0])
+        >>> mean, error = many.statistics("loss")["loss"]
+        >>> mean.shape, bool((error > 0).all())
+        ((2,), True)
+        """
+        if self.members is None:
+            raise ValueError("this trajectory is a single run; statistics are of an ensemble's members")
+        found = {}
+        for name in observables or ("loss",):
+            values = self._observable(name)
+            present = np.isfinite(values)
+            count = present.sum(0)
+            filled = np.where(present, values, 0.0)
+            mean = np.divide(filled.sum(0), count, out=np.full(count.shape, np.nan), where=count > 0)
+            spread = np.where(present, values - mean, 0.0)
+            variance = np.divide(np.square(spread).sum(0), count - 1, out=np.full(count.shape, np.nan), where=count > 1)
+            found[name] = (mean, np.sqrt(variance / np.maximum(count, 1)))
+        return found
+
+    def table(self, *observables: str) -> dict[str, np.ndarray]:
+        """A tidy table, one number a row: columns member, t, observable, index, value.
+
+        ``pandas.DataFrame(run.table("loss", "mode_strengths"))`` makes a data frame of it. `index` counts modes or
+        layers where an observable has several; a single run is member 0.
+
+        Examples
+        --------
+        >>> import linfa
+        >>> weights = linfa.initial_weights((2, 4, 2), scale=0.1)
+        >>> run = linfa.simulate(linfa.LinearTask(np.eye(2)), weights, linfa.Backprop(), [0.0, 1.0])
+        >>> {name: len(column) for name, column in run.table("loss", "mode_strengths").items()}
+        {'member': 6, 't': 6, 'observable': 6, 'index': 6, 'value': 6}
+        """
+        columns: dict[str, list[np.ndarray]] = {key: [] for key in ("member", "t", "observable", "index", "value")}
+        for name in observables or ("loss",):
+            values = self._observable(name)
+            values = values if self.members is not None else values[None]
+            values = values if values.ndim == 3 else values[..., None]
+            member, time, index = np.indices(values.shape)
+            for key, column in (
+                ("member", member),
+                ("t", np.asarray(self.t)[time]),
+                ("observable", np.full(values.shape, name)),
+                ("index", index),
+                ("value", values),
+            ):
+                columns[key].append(column.ravel())
+        return {key: np.concatenate(parts) for key, parts in columns.items()}
+
+    def _observable(self, name: str) -> np.ndarray:
+        choice("observable", name, OBSERVABLES)
+        return np.asarray(getattr(self, name))
 
     def save(self, path: str | Path) -> Path:
         """Write the run to a NetCDF file (classic format, readable by xarray, MATLAB, R).
