@@ -8,7 +8,9 @@ _STREAMS = ("weights", "feedback", "task", "data", "claim")
 
 def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
     """Generator for one purpose; `keys` (a layer, a member) split it further."""
-    return np.random.default_rng([_STREAMS.index(purpose), *keys, seed])
+    # The seed is the entropy and everything else the spawn key: no two combinations share a stream.
+    key = (_STREAMS.index(purpose), *keys)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def orthonormal_columns(generator: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -14,12 +14,17 @@ from linfa._check import real_array
 NORM_FLOOR = 1e-150
 
 
+def _scaled(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Largest entries of a stack of matrices (1 for zero ones), and the matrices divided by them."""
+    largest = np.abs(a).max(axis=(-2, -1), keepdims=True)
+    largest = np.where(largest > 0, largest, 1.0)
+    return largest, a / largest
+
+
 def _singular_values(a: np.ndarray) -> np.ndarray:
     """Descending singular values, scaled to a largest one of 1 (zero matrices stay zero): no square over- or
     underflows, and every rank below is scale-free."""
-    a = real_array("a", a, tuple(range(2, 8)))
-    largest = np.abs(a).max(axis=(-2, -1), keepdims=True)
-    values = np.linalg.svd(a / np.where(largest > 0, largest, 1.0), compute_uv=False)
+    values = np.linalg.svd(_scaled(real_array("a", a, tuple(range(2, 8))))[1], compute_uv=False)
     top = values[..., :1]
     return values / np.where(top > 0, top, 1.0)
 
@@ -253,9 +258,11 @@ def norm_ratio(feedback: np.ndarray, weight: np.ndarray) -> np.ndarray | float:
     >>> float(norm_ratio(2 * np.eye(3), np.eye(3)))
     2.0
     """
-    b = np.linalg.norm(real_array("feedback", feedback, tuple(range(2, 8))), axis=(-2, -1))
-    w = np.linalg.norm(real_array("weight", weight, tuple(range(2, 8))), axis=(-2, -1))
-    return np.divide(b, w, out=np.full(np.broadcast_shapes(b.shape, w.shape), np.nan), where=w > 0)[()]
+    b_scale, b = _scaled(real_array("feedback", feedback, tuple(range(2, 8))))
+    w_scale, w = _scaled(real_array("weight", weight, tuple(range(2, 8))))
+    above, below = np.linalg.norm(b, axis=(-2, -1)), np.linalg.norm(w, axis=(-2, -1))
+    ratio = np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan), where=below > 0)
+    return (ratio * (b_scale / w_scale)[..., 0, 0])[()]
 
 
 def pseudo_inverse_alignment(weight: np.ndarray, feedback: np.ndarray) -> float:
@@ -334,7 +341,7 @@ def centred_kernel_alignment(x: np.ndarray, y: np.ndarray) -> float:
     1.0
     """
     x, y = _same_rows(x, y)
-    x, y = x - x.mean(0), y - y.mean(0)
+    x, y = _scaled(x - x.mean(0))[1], _scaled(y - y.mean(0))[1]
     below = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
     return float(np.linalg.norm(y.T @ x) ** 2 / below) if below > 0 else float("nan")
 
@@ -355,6 +362,7 @@ def kernel_target_alignment(kernel: np.ndarray, target: np.ndarray) -> float:
     target = target[:, None] if target.ndim == 1 else target
     if kernel.shape != (len(target), len(target)):
         raise ValueError(f"kernel is {kernel.shape}; it must be ({len(target)}, {len(target)}) to match target")
+    target = _scaled(target)[1]
     return float(cosine(kernel, target @ target.T))
 
 

@@ -127,11 +127,17 @@ def simulate(
         states, saved, status, stopped = _run_member(plan, resolved, weights, progress=progress)
     if status != "completed":
         warnings.warn(_explain(status, stopped, plan), DivergenceWarning, stacklevel=2)
+    times = plan.times[:saved].copy()
+    if saved == 0:
+        # Stopped before the first time asked for: what there is up to then is the start.
+        times, saved = np.zeros(1), 1
+        start = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in _matrices(resolved)])
+        states[0] = start[: states.shape[1]]
     kept_weights, kept_feedback = _unpack(states[:saved], weights, resolved, ())
     return Trajectory(
         task,
         feedback,
-        plan.times[:saved].copy(),
+        times,
         kept_weights,
         kept_feedback,
         settings=plan.settings(resolved),
@@ -358,7 +364,7 @@ def _run_member(
     n = problem.n_dynamic
     saved = np.empty((len(plan.times), n))
     work = np.zeros(problem.n_work)
-    clock, counters = np.zeros(3), np.zeros(4, dtype=np.int64)
+    clock, counters = np.zeros(3), np.zeros(5, dtype=np.int64)
     scale = max(1.0, float(np.abs(state[:n]).max()), float(np.abs(plan.task.target).max()))
     limit = _DIVERGED_BEYOND * scale
     widths = problem.widths

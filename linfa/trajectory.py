@@ -217,6 +217,9 @@ class Trajectory:
         if not -self.members <= index < self.members:
             raise IndexError(f"index is {index}; this ensemble has {self.members} members")
         keep = np.isfinite(self.weights[0][index]).all((-2, -1))
+        if not keep.any():
+            stopped = float(self.stopped_at[index])
+            raise ValueError(f"member {index} stopped at {stopped:g}, before the first time saved; it holds nothing")
         return Trajectory(
             self.task,
             self.feedback[index] if isinstance(self.feedback, list) else self.feedback,
@@ -332,7 +335,7 @@ class Trajectory:
             with netcdf_file(beside, "w", version=2) as file:
                 file.linfa_format = _FORMAT
                 file.description = json.dumps(described)
-                file.digest = _digest(arrays)
+                file.digest = _digest(arrays, json.dumps(described))
                 for name, array in arrays.items():
                     dimensions = []
                     for axis, size in enumerate(array.shape):
@@ -380,7 +383,7 @@ class Trajectory:
             with netcdf_file(path, "r", mmap=False) as file:
                 form = getattr(file, "linfa_format", b"").decode()
                 if form == _FORMAT:
-                    described = json.loads(file.description.decode())
+                    description = file.description.decode()
                     digest = file.digest.decode()
                     arrays = {name: v[...].astype(np.float64) for name, v in file.variables.items()}
         except Exception as error:
@@ -388,9 +391,13 @@ class Trajectory:
             raise ValueError(f"{path} is truncated or not a NetCDF file: {error}") from error
         if form != _FORMAT:
             raise ValueError(f"{path} is a NetCDF file, but not one that Trajectory.save wrote")
-        if _digest(arrays) != digest:
-            raise ValueError(f"{path} is damaged: its numbers do not match the digest stored with them")
-        return cls._from_arrays(arrays, described)
+        if _digest(arrays, description) != digest:
+            raise ValueError(f"{path} is damaged: its content does not match the digest stored with it")
+        try:
+            return cls._from_arrays(arrays, json.loads(description))
+        except (KeyError, TypeError, ValueError) as error:
+            # Whole, but written by something else under the same format: another version, or by hand.
+            raise ValueError(f"{path} does not describe a trajectory that this version reads: {error!r}") from error
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, np.ndarray], described: dict) -> "Trajectory":
@@ -449,8 +456,8 @@ def _stack_columns(columns: list[np.ndarray], leading: tuple[int, ...]) -> np.nd
     return np.stack(columns, axis=-1) if columns else np.empty((*leading, 0))
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def _digest(arrays: dict[str, np.ndarray], description: str) -> str:
+    digest = hashlib.sha256(description.encode())
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(repr(arrays[name].shape).encode())

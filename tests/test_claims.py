@@ -1,11 +1,19 @@
 """Every claim holds; a claim that is given a wrong prediction does not; the register refuses what makes no claim."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 import linfa
 from linfa import claims
 from linfa.claims import register
+
+
+@cache
+def quick_check(name):
+    """One small run serves every test that only reads it."""
+    return claims.check(name, quick=True)
 
 
 @pytest.mark.parametrize("name", claims.names())
@@ -16,7 +24,7 @@ def test_claim_holds(name):
 
 @pytest.mark.parametrize("name", claims.names())
 def test_quick_claim_holds(name):
-    assert claims.check(name, quick=True).holds
+    assert quick_check(name).holds
 
 
 @pytest.mark.parametrize("name", claims.names())
@@ -31,7 +39,7 @@ def test_claim_says_how_exact_it_is_and_why(name):
 @pytest.mark.parametrize("name", claims.names())
 def test_claim_fails_when_its_prediction_is_off(name):
     """A prediction shifted by ten tolerances of its own size must be noticed in every part."""
-    check = claims.check(name, quick=True)
+    check = quick_check(name)
     for k, part in enumerate(check.predicted):
         size = max(np.abs(part).max(), 0) or 1.0
         shifted = [*check.predicted]
@@ -42,7 +50,7 @@ def test_claim_fails_when_its_prediction_is_off(name):
 @pytest.mark.parametrize("name", claims.names())
 def test_claim_compares_something_that_varies(name):
     """Both sides being all zero would hold whatever happened; at least one part must not be."""
-    check = claims.check(name, quick=True)
+    check = quick_check(name)
     assert any(np.abs(part).max() > 0 for part in check.simulated)
 
 

@@ -1,5 +1,6 @@
 """Ranks and alignments: values known in closed form, orderings and invariances on random matrices, guards."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -41,6 +42,11 @@ MATRICES = st.builds(log_normal, SEEDS, st.integers(1, 12), st.integers(1, 12), 
 MILD_MATRICES = st.builds(log_normal, SEEDS, st.integers(1, 12), st.integers(1, 12), st.floats(0.0, 2.0))
 
 
+def near(value, rel):
+    """Equal up to a relative difference alone; pytest's default adds an absolute 1e-12."""
+    return pytest.approx(value, rel=rel, abs=0.0)
+
+
 def silent():
     """Any warning fails the test."""
     return warnings.catch_warnings(action="error")
@@ -58,7 +64,7 @@ def test_ranks_are_ordered(a):
     assert r["stable_rank"] >= 1.0
     assert r["numerical_rank"] <= min(a.shape)
     for chain in chains:
-        for larger, smaller in zip(chain, chain[1:], strict=False):
+        for larger, smaller in itertools.pairwise(chain):
             # Equal for flat spectra, where rounding decides: 1e-9 is far above it and far below any real violation.
             assert r[larger] >= r[smaller] * (1 - 1e-9), (larger, smaller)
 
@@ -68,7 +74,7 @@ def test_ranks_are_ordered(a):
 def test_ranks_do_not_depend_on_scale(a, factor):
     for name, rank in RANKS.items():
         # Scaling rounds every entry once, eps = 2e-16; the entropy amplifies that by less than 1e3.
-        assert rank(factor * a) == pytest.approx(rank(a), rel=1e-12), name
+        assert rank(factor * a) == near(rank(a), 1e-12), name
 
 
 @given(MILD_MATRICES, SEEDS)
@@ -78,14 +84,14 @@ def test_ranks_do_not_depend_on_transposition_nor_orthogonal_maps(a, seed):
     turned = orthogonal(generator, a.shape[0]) @ a @ orthogonal(generator, a.shape[1])
     for name, rank in RANKS.items():
         # Two products of inner size at most 12 round singular values by about 10 eps.
-        assert rank(a.T) == pytest.approx(rank(a), rel=1e-12), name
-        assert rank(turned) == pytest.approx(rank(a), rel=1e-12), name
+        assert rank(a.T) == near(rank(a), 1e-12), name
+        assert rank(turned) == near(rank(a), 1e-12), name
 
 
 @each_rank
 def test_orthogonal_matrix_has_full_rank(rank):
     # Singular values are 1 to a few eps.
-    assert rank(orthogonal(np.random.default_rng(0), 8)) == pytest.approx(8.0, rel=1e-12)
+    assert rank(orthogonal(np.random.default_rng(0), 8)) == near(8.0, 1e-12)
 
 
 @each_rank
@@ -110,13 +116,13 @@ def test_rank_deficient_matrix_gives_no_warning(rank):
     a = orthogonal(generator, 9, 3) @ orthogonal(generator, 7, 3).T
     with silent(), np.errstate(divide="raise", invalid="raise"):
         # Three equal singular values, the others at rounding level.
-        assert rank(a) == pytest.approx(3.0, rel=1e-12)
+        assert rank(a) == near(3.0, 1e-12)
 
 
 @each_rank
 def test_exact_zeros_in_the_spectrum_count_nothing(rank):
     with silent(), np.errstate(all="raise"):
-        assert rank(np.diag([2.0, 2.0, 0.0, 0.0])) == pytest.approx(2.0, rel=1e-14)
+        assert rank(np.diag([2.0, 2.0, 0.0, 0.0])) == near(2.0, 1e-14)
 
 
 @each_rank
@@ -168,7 +174,7 @@ def test_ranks_follow_their_formulas(a):
     }
     for name, expected in formulas.items():
         # The same sums in another order; entropies amplify rounding by less than 1e4.
-        assert RANKS[name](a) == pytest.approx(expected, rel=1e-11), name
+        assert RANKS[name](a) == near(expected, 1e-11), name
 
 
 def test_ranks_of_a_power_law_spectrum_have_their_known_values():
@@ -214,7 +220,7 @@ def test_gram_route_equals_the_svd(seed, rows, columns):
 
 def test_gram_route_of_a_rank_deficient_matrix_is_not_nan():
     spectrum = metrics.spectrum_from_gram(np.ones((3, 50)))
-    assert spectrum[0] == pytest.approx(np.sqrt(150.0), rel=1e-12)
+    assert spectrum[0] == near(np.sqrt(150.0), 1e-12)
     # √eps σ₁ is what squaring leaves of zeros.
     assert (spectrum[1:] <= 1e-7 * spectrum[0]).all()
 
@@ -272,9 +278,9 @@ def test_angle_is_accurate_where_arccos_is_not():
         b -= (a * b).sum() / (a * a).sum() * a
         exact = np.degrees(np.arctan(size * np.linalg.norm(b) / np.linalg.norm(a)))
         # a + 1e-9 b rounds at 1e-16, a relative 1e-7 of the angle; arccos would give 0 or 1e-6 degrees.
-        assert metrics.angle_degrees(a, a + size * b) == pytest.approx(exact, rel=1e-6)
+        assert metrics.angle_degrees(a, a + size * b) == near(exact, 1e-6)
         # Near 180° the result itself has a spacing of 3e-14 degrees, 5e-7 of the smallest deviation here.
-        assert 180.0 - metrics.angle_degrees(a, -(a + size * b)) == pytest.approx(exact, rel=2e-6)
+        assert 180.0 - metrics.angle_degrees(a, -(a + size * b)) == near(exact, 2e-6)
 
 
 @given(SEEDS)
@@ -293,9 +299,9 @@ def test_chance_band_is_the_spread_of_random_cosines(shape):
     a, b = np.random.default_rng(8).standard_normal((2, 4000, *shape))
     cosines = metrics.cosine(a, b)
     # 4000 draws know their standard deviation to 1/√8000 = 1.1 %, their mean to 1/√4000 of it.
-    assert cosines.std() == pytest.approx(metrics.chance_band(shape), rel=0.05)
+    assert cosines.std() == near(metrics.chance_band(shape), 0.05)
     assert abs(cosines.mean()) < 4 / np.sqrt(4000) * metrics.chance_band(shape)
-    assert metrics.chance_band(shape) == pytest.approx(1 / np.sqrt(shape[0] * shape[1]), rel=1e-15)
+    assert metrics.chance_band(shape) == near(1 / np.sqrt(shape[0] * shape[1]), 1e-15)
 
 
 def test_sample_cosine_counts_rows_equally_and_leaves_out_empty_ones():
@@ -325,7 +331,7 @@ def test_norm_ratio_compares_frobenius_norms():
 @pytest.mark.parametrize("factor", [1e-200, 1e200])
 def test_norm_ratio_does_not_depend_on_scale(factor):
     # One rounding each.
-    assert metrics.norm_ratio(2 * factor * np.eye(3), factor * np.eye(3)) == pytest.approx(2.0, rel=1e-14)
+    assert metrics.norm_ratio(2 * factor * np.eye(3), factor * np.eye(3)) == near(2.0, 1e-14)
 
 
 def test_pseudo_inverse_alignment_is_half_the_squared_generator():

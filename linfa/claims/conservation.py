@@ -172,7 +172,7 @@ def alignment_decay(decay_lower: float = 0.3, decay_upper: float = 0.1, seed: in
     entry="B1",
     quick={"updates": 200},
 )
-def alignment_descent(learning_rate: float = 0.02, updates: int = 1000, seed: int = 6) -> tuple:
+def alignment_descent(learning_rate: float = 0.01, updates: int = 1000, seed: int = 6) -> tuple:
     """B1's discrete identity over many updates; it is positive semidefinite and erodes alignment."""
     predicted, simulated = [], []
     cases = (

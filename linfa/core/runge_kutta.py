@@ -18,7 +18,7 @@ RUNNING, COMPLETED, DIVERGED, STALLED = 0, 1, 2, 3
 RK4, DORMAND_PRINCE = 0, 1
 # Entries of `clock` and `counters`.
 TIME, STEP, LAST_ERROR = 0, 1, 2
-NEXT_SAVE, ACCEPTED, REJECTED, STARTED = 0, 1, 2, 3
+NEXT_SAVE, ACCEPTED, REJECTED, STARTED, JUST_REJECTED = 0, 1, 2, 3, 4
 
 STAGES = 7
 
@@ -121,8 +121,9 @@ def largest_entry(state, n):
     largest = 0.0
     for i in range(n):
         size = abs(state[i])
-        if not size <= largest:
-            largest = size
+        if np.isnan(size):
+            return size
+        largest = max(largest, size)
     return largest
 
 
@@ -156,7 +157,8 @@ def integrate_adaptive(
 ):
     """Advance `state` by at most `budget` steps, writing saved[k] whenever times[k] is passed.
 
-    `clock` is (time, step, last error), `counters` (next save, accepted, rejected, started). The flow counts as
+    `clock` is (time, step, last error), `counters` (next save, accepted, rejected, started,
+    whether the last step was rejected). The flow counts as
     diverged when an entry exceeds `limit` or is not a number, as stalled when the step falls under the spacing of
     floating-point numbers or `max_steps` are spent.
     """
@@ -169,7 +171,6 @@ def integrate_adaptive(
         clock[STEP] = starting_step(problem, state, stages, trial, work, rtol, atol)
         clock[LAST_ERROR] = 1e-4
         counters[STARTED] = 1
-    rejected = False
     for _ in range(budget):
         if counters[NEXT_SAVE] >= times.size:
             return COMPLETED
@@ -204,15 +205,15 @@ def integrate_adaptive(
             growth = 10.0
             if error > 0.0:
                 growth = min(10.0, max(0.2, 0.9 * error**-0.17 * clock[LAST_ERROR] ** 0.04))
-            if rejected:
+            if counters[JUST_REJECTED]:
                 growth = min(growth, 1.0)
-            rejected = False
+            counters[JUST_REJECTED] = 0
             clock[LAST_ERROR] = max(error, 1e-4)
             # A step cut short to land on the last time says nothing about the step that follows.
             clock[STEP] = step * growth
         else:
             counters[REJECTED] += 1
-            rejected = True
+            counters[JUST_REJECTED] = 1
             clock[STEP] = step * (max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.1)
             if not np.isfinite(error) and not largest_entry(stages[0], n) <= limit:
                 return DIVERGED
