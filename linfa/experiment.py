@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             stem = f"{task.name}-{name}" + ("" if rank is None else f"-r{rank}")
             written += _write(outcome, folder / stem, arguments)
     _summary(task, outcomes)
-    out.print(f"\nwritten to {folder}: " + " ".join(path.name for path in written))
+    out.print(f"\nwritten to {folder}: " + " ".join(path.name for path in written), soft_wrap=True)
     return 0 if all(o.run.status == "completed" for o in outcomes) else 1
 
 
@@ -248,7 +248,7 @@ def _summary(task: LinearTask, outcomes: list[Outcome]) -> None:
             out.print(f"[bold red]{o.name} {o.run.status}[/] at {o.run.stopped_at:g}; its trajectory ends before that")
     for reason in dict.fromkeys(o.why_not for o in outcomes if o.theory is None):
         which = ", ".join(o.name for o in outcomes if o.theory is None and o.why_not == reason)
-        out.print(f"no closed form for the whole course of {which}: {reason}")
+        out.print(f"no closed form for the whole course of {which}: {reason}", soft_wrap=True)
 
 
 def _predicted(outcome: Outcome) -> str:

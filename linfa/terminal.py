@@ -12,9 +12,21 @@ from rich.table import Table
 _PIPE_WIDTH = 400
 
 
+class _Pipe:
+    """Standard output without the blanks that pad a table's last column."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write("\n".join(line.rstrip() for line in text.split("\n")))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 def console() -> Console:
     """Console on standard output; in a pipe as wide as its lines."""
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(file=_Pipe(), width=_PIPE_WIDTH, highlight=False)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
