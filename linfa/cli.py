@@ -73,7 +73,11 @@ def _add_verify(commands: argparse._SubParsersAction) -> None:
     verify.add_argument("--json", action="store_true", help="a list of objects, for machines")
     verify.add_argument("--list", action="store_true", help="name the claims and what each compares")
     verify.add_argument("--from", dest="source", metavar="FILE.py", help="run this file first: it registers claims")
-    verify.add_argument("--over", metavar="KNOB=START:STOP:COUNT", help="table one claim's residual over a knob")
+    verify.add_argument(
+        "--over",
+        metavar="KNOB=START:STOP:COUNT",
+        help="table one claim's residual over a knob; steps are geometric where the range spans a decade, else even",
+    )
     verify.set_defaults(run=_verify)
 
 
@@ -92,7 +96,13 @@ def _add_derive(commands: argparse._SubParsersAction) -> None:
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
     simulate = _command(commands, "simulate", "train a deep linear network and compare it with theory")
     task = simulate.add_argument_group("task")
-    task.add_argument("--task", default="digits", metavar="NAME", help="digits, semantic, modes, or a file .npz")
+    task.add_argument(
+        "--task",
+        default="digits",
+        metavar="NAME",
+        help="digits, semantic, modes, or a file .npz of samples x, y (samples × size) or of sigma_yx, sigma_x, "
+        "sigma_y",
+    )
     task.add_argument("--whiten", action="store_true", help="whiten the inputs (digits, or samples in a file)")
     task.add_argument("--modes", nargs="+", type=float, metavar="S", help="strengths, for --task modes")
     task.add_argument("--inputs", type=int, help="number of inputs, for --task modes")
@@ -108,7 +118,13 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     )
     network.add_argument("--scale", type=float, default=1e-3, help="size of initial weights (default 0.001)")
     rule = simulate.add_argument_group("feedback")
-    rule.add_argument("--feedback", nargs="+", default=["backprop"], metavar="RULE", help="one or more rules, by name")
+    rule.add_argument(
+        "--feedback",
+        nargs="+",
+        default=["backprop"],
+        metavar="RULE",
+        help="one or more of: backprop fa dfa fixed kolen-pollack raf draf normative local mirror usf frsf",
+    )
     rule.add_argument("--rank", nargs="+", type=int, metavar="R", help="ranks; low-rank rules run once for each")
     rule.add_argument(
         "--draw", default="auto", metavar="KIND", help="gaussian or orthonormal; auto (default): orthonormal if it fits"

@@ -226,12 +226,12 @@ def _summary(task: LinearTask, outcomes: list[Outcome]) -> None:
         # Adding zero turns −0.00 into 0.00.
         each = " ".join(f"{f:.2f}" for f in np.round(final[:10], 2) + 0.0) + (" …" if len(final) > 10 else "")
         aligned = " ".join(f"{c:.2f}" for c in o.run.weight_alignment[-1])
-        chance = " ".join(f"±{c:.2f}" for c in o.run.chance_alignment)
+        chance = " ".join(f"±{2 * c:.2f}" for c in o.run.chance_alignment)
         rows.add_row(
             o.name,
             o.start,
-            f"{o.run.excess_loss[-1]:.4g}",
-            _predicted(o),
+            _loss(o.run.excess_loss[-1], start),
+            _predicted(o, start),
             f"{len(learned)} of {len(final)}" + (f" ({','.join(learned)})" if 0 < len(learned) <= 6 else ""),
             each,
             aligned,
@@ -241,20 +241,25 @@ def _summary(task: LinearTask, outcomes: list[Outcome]) -> None:
     out.print(rows)
     out.print(
         "\nloss: above the best map, at the last time.  predicted: closed form at that time (=), or the plateau of "
-        f"late times (→).  learned: recovered to {_LEARNED:.0%}."
+        f"late times (→).  learned: recovered to {_LEARNED:.0%}.\nchance: two standard deviations of the cosine of "
+        "unrelated matrices.  eff. rank: of the map, exp of the entropy of its singular values.",
+        soft_wrap=True,
     )
     for o in outcomes:
         if o.run.status != "completed":
             out.print(f"[bold red]{o.name} {o.run.status}[/] at {o.run.stopped_at:g}; its trajectory ends before that")
     for reason in dict.fromkeys(o.why_not for o in outcomes if o.theory is None):
-        which = ", ".join(o.name for o in outcomes if o.theory is None and o.why_not == reason)
+        without = [o.name for o in outcomes if o.theory is None and o.why_not == reason]
+        which = "these runs" if len(without) == len(outcomes) > 1 else ", ".join(without)
         out.print(f"no closed form for the whole course of {which}: {reason}", soft_wrap=True)
 
 
-def _predicted(outcome: Outcome) -> str:
+def _loss(value: float, start: float) -> str:
+    """A loss; what the integrator leaves of a vanished one is shown as such."""
+    return f"{value:.4g}" if value > 1e-14 * start else "0"
+
+
+def _predicted(outcome: Outcome, start: float) -> str:
     if outcome.theory is not None and "learning_rate" not in outcome.run.settings:
-        return f"= {outcome.theory.excess_loss[-1]:.4g}"
-    if outcome.plateau is None:
-        return "-"
-    # A plateau of rounding errors is none.
-    return f"→ {outcome.plateau:.4g}" if outcome.plateau > 1e-14 * outcome.run.excess_loss[0] else "→ 0"
+        return f"= {_loss(outcome.theory.excess_loss[-1], start)}"
+    return "-" if outcome.plateau is None else f"→ {_loss(outcome.plateau, start)}"

@@ -29,6 +29,28 @@ def styled(make: Callable[[], Figure]) -> Figure:
         return make()
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of the given size in inches, without pyplot."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def place_labels(axes: Axes, heights: np.ndarray, labels: list[str]) -> None:
+    """Direct labels at the right edge of `axes`, each in the colour C0, C1, … of its curve and level with its end."""
+    for k, (height, label) in enumerate(zip(heights, labels, strict=True)):
+        axes.annotate(
+            label,
+            (1.0, float(height)),
+            (-4, 4),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=f"C{k}",
+        )
+
+
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG, PDF or SVG, by the ending of `path`; the file appears whole or not at all.
 
@@ -100,8 +122,8 @@ def loss(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, log_t
     axes.set_yscale("log")
     top = float(np.nanmax(run.excess_loss))
     bottom = float(np.nanmin(run.excess_loss))
-    # What lies fifteen decades below the start is rounding.
-    axes.set_ylim(max(bottom, 1e-15 * top) / 3 if bottom < top else None, top * 3 if top > 0 else None)
+    # What lies twelve decades below the start is the integrator's tolerance, not learning.
+    axes.set_ylim(max(bottom, 1e-12 * top) / 3 if bottom < top else None, top * 3 if top > 0 else None)
     axes.set_ylabel("loss above the best map")
     _time_axis(axes, run, log_time)
 
@@ -117,6 +139,24 @@ def mode_strengths(axes: Axes, run: Trajectory, theory: Trajectory | None = None
         if theory is not None:
             draw(axes, theory, theory.explained_strengths[:, k], colours[k], theory=True, log_time=log_time)
         draw(axes, run, run.explained_strengths[:, k], colours[k], theory=False, log_time=log_time)
+    ceiling = max(float(np.nanmax(run.explained_strengths)), float(goals[0]))
+    labelled = np.inf
+    for k in range(shown):
+        # A number where there is room for it: modes of like strength share one.
+        if labelled - goals[k] > 0.05 * ceiling:
+            labelled = goals[k]
+            axes.annotate(
+                str(k + 1),
+                (1.0, goals[k]),
+                (4, 0),
+                xycoords=axes.get_yaxis_transform(),
+                textcoords="offset points",
+                color=colours[k],
+                va="center",
+            )
+    if shown < len(goals):
+        axes.text(0.02, 0.02, f"strongest {shown} of {len(goals)} modes", color="0.4", transform=axes.transAxes)
+        axes.set_ylim(-0.13 * ceiling, 1.08 * ceiling)
     inner = "W" if run.task.whitened else r"W \Sigma_x^{1/2}"
     axes.set_ylabel(f"mode strength  $u_k^T {inner} v_k$")
     _time_axis(axes, run, log_time)
@@ -138,15 +178,21 @@ def alignment(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, 
         values = getattr(run, which)
         for l in range(values.shape[1]):
             colour = colours[offset + l]
+            if which == "gradient_alignment" and run.feedback.name == "backprop":
+                continue  # equal to the weights' alignment, which is 1
             if theory is not None:
                 draw(axes, theory, getattr(theory, which)[:, l], colour, theory=True, log_time=log_time)
             draw(axes, run, values[:, l], colour, theory=False, log_time=log_time)
             layer = f" layer {l + 1}" if values.shape[1] > 1 else ""
-            axes.plot([], [], "o-", color=colour, label=name + layer)
+            both = "weights and signals" if run.feedback.name == "backprop" else name
+            axes.plot([], [], "o-", color=colour, label=both + layer)
     axes.plot([], [], color="0.88", linewidth=8, label="chance, ±2 s.d.")
-    axes.set_ylim(-1.05, 1.05)
+    shown = [v[np.isfinite(v)] for v in (run.weight_alignment, run.gradient_alignment)]
+    lowest = min([0.0, *(float(v.min()) for v in shown if v.size)])
+    axes.set_ylim(max(-1.05, min(lowest - 0.1, -0.45)), 1.05)
     axes.set_ylabel("alignment  (cosine)")
-    axes.legend(loc="lower right", ncols=1 if run.weight_alignment.shape[1] < 3 else 2)
+    # Two columns lie flat under the curves, which mostly end above zero.
+    axes.legend(loc="lower right", ncols=2)
     _time_axis(axes, run, log_time)
 
 
@@ -205,8 +251,7 @@ def overview(
         raise ValueError(f"run holds {len(run.t)} times; a plot needs at least 2")
 
     def make() -> Figure:
-        figure = Figure(figsize=(9.6, 6.6))
-        FigureCanvasAgg(figure)
+        figure = new_figure(9.6, 6.6)
         (top_left, top_right), (low_left, low_right) = figure.subplots(2, 2)
         loss(top_left, run, theory, log_time=log_time)
         start = float(run.excess_loss[0])
@@ -228,10 +273,10 @@ def overview(
         effective_rank(low_right, run, theory, log_time=log_time)
         for axes, letter in zip((top_left, top_right, low_left, low_right), "abcd", strict=True):
             axes.set_title(letter, fontweight="bold")
-        key = "marks: simulation" + ("   lines: theory" if theory is not None else "")
+        key = "marks: simulation, " + ("lines: theory" if theory is not None else "thin lines guide the eye")
         if title:
-            figure.suptitle(f"{title}\n", fontsize=13)
-        figure.supxlabel(f"{key}   dotted: the task", fontsize=10, color="0.3")
+            figure.suptitle(title, fontsize=13)
+        figure.supxlabel(f"{key}, dotted: the task", fontsize=10, color="0.3")
         return figure
 
     return styled(make)

@@ -131,20 +131,23 @@ def _row(check: Check) -> dict:
 
 
 def _print_checks(checks: list[Check]) -> None:
+    out = console()
+    # On a narrow terminal the words give way: `--list` has them.
+    with_words = out.width >= 130
+    words = ("what was compared",) if with_words else ()
     rows = table(
-        "claim", "entry", "what was compared", "residual", "tolerance", "verdict", "time",
-        right=("residual", "tolerance", "time"),
-    )  # fmt: skip
+        "claim", "entry", *words, "residual", "tolerance", "verdict", "time", right=("residual", "tolerance", "time")
+    )
     for c in checks:
         verdict = "[green]holds[/]" if c.holds else "[bold red]FAILS[/]"
-        rows.add_row(c.name, c.entry, c.title, f"{c.residual:.1e}", f"{c.tolerance:.0e}", verdict, f"{c.seconds:.2f} s")
-    out = console()
+        title = (c.title,) if with_words else ()
+        rows.add_row(c.name, c.entry, *title, f"{c.residual:.1e}", f"{c.tolerance:.0e}", verdict, f"{c.seconds:.2f} s")
     out.print(rows)
     failed = [c.name for c in checks if not c.holds]
     total = sum(c.seconds for c in checks)
     out.print(f"\n{len(checks) - len(failed)} of {len(checks)} claims hold ({total:.1f} s)")
     if failed:
-        out.print("failed: " + ", ".join(failed))
+        out.print("failed: " + ", ".join(failed), soft_wrap=True)
 
 
 def parse_range(text: str) -> tuple[str, np.ndarray]:

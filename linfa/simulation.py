@@ -23,6 +23,12 @@ _DIVERGED_BEYOND = 1e12
 _SLICE_WORK = 5e7
 
 
+_MOTIONLESS = (
+    "nothing moved: the start is a fixed point of this rule; from zero weights backprop and sign-symmetry stay there, "
+    "so start them from small ones"
+)
+
+
 class DivergenceWarning(RuntimeWarning):
     """A run diverged, or its integrator stopped advancing; the trajectory ends before that."""
 
@@ -110,6 +116,8 @@ def simulate(
     -----
     DivergenceWarning
         If the run diverged or stopped advancing.
+    UserWarning
+        If the start is a fixed point, such as zero weights under backprop.
 
     Examples
     --------
@@ -127,6 +135,8 @@ def simulate(
         states, saved, status, stopped = _run_member(plan, resolved, weights, progress=progress)
     if status != "completed":
         warnings.warn(_explain(status, stopped, plan), DivergenceWarning, stacklevel=2)
+    elif saved > 1 and (states[0] == states[saved - 1]).all() and (task.sigma_yx != 0).any():
+        warnings.warn(_MOTIONLESS, UserWarning, stacklevel=2)
     times = plan.times[:saved].copy()
     if saved == 0:
         # Stopped before the first time asked for: what there is up to then is the start.

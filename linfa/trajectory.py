@@ -187,11 +187,12 @@ class Trajectory:
     def gradient_alignment(self) -> np.ndarray:
         """Signed cosine of the signal a hidden layer gets and the one backprop would give it, (T, L−1).
 
-        cos(D_l, D_l of backprop) with D_l = E[δ_l xᵀ]; for two layers cos(B E, W2ᵀ E). NaN where a signal has sunk
-        to rounding level, 10⁻¹³ of what the norms of its factors allow: directions mean nothing there.
+        cos(D_l, D_l of backprop) with D_l = E[δ_l xᵀ]; for two layers cos(B E, W2ᵀ E). NaN where the reference has
+        sunk to rounding level, 10⁻¹³ of what the norms of its factors allow, or to ten times the integrator's relative
+        tolerance: directions mean nothing there.
         """
         reference = self.error_correlation
-        floor = 1e-13 * np.linalg.norm(self.task.target @ self.task.sigma_x)
+        floor = max(1e-13, 10.0 * self.settings.get("rtol", 0.0)) * np.linalg.norm(self.task.sigma_yx)
         columns: list[np.ndarray] = []
         for h in range(len(self.weights) - 2, -1, -1):
             reference = transposed(self.weights[h + 1]) @ reference
