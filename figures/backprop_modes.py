@@ -24,6 +24,7 @@ def compute(quick: bool, seed: int) -> Numbers:
         # The weakest mode sets the horizon: its start is AMPLITUDE^L.
         horizon = {2: 4.5, 3: 6.5, 4: 12.0, 5: 30.0}[int(depth)]
         fine, coarse = np.linspace(0.0, horizon, 60 if quick else 400), np.linspace(0.0, horizon, 8 if quick else 25)
+        fine = np.union1d(fine, coarse)
         widths = (6, *(7,) * (int(depth) - 1), 5)
         weights = initial_weights(widths, "aligned", AMPLITUDE, seed, task=task)
         run = simulate(task, weights, Backprop(), coarse, rtol=1e-10, atol=1e-12)

@@ -24,6 +24,12 @@ examples:
   linfa derive fa-modes --latex > fa-modes.tex  compiles as it stands
   linfa derive --all --html handout.html        everything, with the verdict of every claim
 next: linfa verify fa-modes""",
+    "figure": """\
+examples:
+  linfa figure --list                           what there is
+  linfa figure shrinkage --out shrinkage.pdf    one, as PNG, PDF or SVG
+  linfa figure --gallery pictures               all of them, and a page that shows them
+next: linfa derive fa-modes""",
     "simulate": """\
 examples:
   linfa simulate --task semantic --feedback backprop --horizon 15
@@ -52,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_verify(commands)
     _add_derive(commands)
+    _add_figure(commands)
     _add_simulate(commands)
     return parser
 
@@ -91,6 +98,18 @@ def _add_derive(commands: argparse._SubParsersAction) -> None:
         "--html", nargs="?", const="-", metavar="FILE", help="one HTML page, in FILE or on standard output"
     )
     derive.set_defaults(run=_derive)
+
+
+def _add_figure(commands: argparse._SubParsersAction) -> None:
+    figure = _command(commands, "figure", "draw the theory, with simulation as marks")
+    figure.add_argument("name", nargs="?", metavar="NAME", help="the figure")
+    figure.add_argument("--out", metavar="FILE", help="file to write, .png .pdf .svg (default NAME.png)")
+    figure.add_argument("--quick", action="store_true", help="small sizes")
+    figure.add_argument("--seed", type=int, default=0, help="of everything drawn at random (default 0)")
+    figure.add_argument("--all", metavar="DIR", help="all figures, into a folder")
+    figure.add_argument("--gallery", metavar="DIR", help="all figures and a page that shows them, into a folder")
+    figure.add_argument("--list", action="store_true", help="name the figures, one a line")
+    figure.set_defaults(run=_figure)
 
 
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
@@ -169,6 +188,20 @@ def _derive(arguments: argparse.Namespace) -> int:
     )
 
 
+def _figure(arguments: argparse.Namespace) -> int:
+    from linfa import gallery
+
+    return gallery.figure(
+        arguments.name,
+        out=arguments.out,
+        quick=arguments.quick,
+        seed=arguments.seed,
+        everything=arguments.all,
+        page=arguments.gallery,
+        list_only=arguments.list,
+    )
+
+
 def _simulate(arguments: argparse.Namespace) -> int:
     from linfa import experiment
 
@@ -191,6 +224,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; leave quietly too.
         sys.stderr.close()
         return 141
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
         print(f"linfa {arguments.command}: {error}", file=sys.stderr)
         return 2

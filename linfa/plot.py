@@ -72,6 +72,40 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def save_animation(make: Callable[[], object], path: str | Path) -> Path:
+    """Write an animation as GIF or, where ffmpeg is installed, as MP4; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the `matplotlib.animation.Animation`; called under linfa's style sheet.
+    path : path ending with .gif or .mp4
+
+    Raises
+    ------
+    ValueError
+        If the ending is another.
+    RuntimeError
+        If an MP4 is asked for and ffmpeg is not installed.
+    """
+    from matplotlib.animation import FFMpegWriter, PillowWriter
+
+    path = Path(path)
+    if path.suffix not in (".gif", ".mp4"):
+        raise ValueError(f"path ends with {path.suffix!r}; an animation is written as .gif or .mp4")
+    if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
+        raise RuntimeError("an .mp4 needs the program ffmpeg, which is not installed; write a .gif, or install it")
+    writer = PillowWriter(fps=15) if path.suffix == ".gif" else FFMpegWriter(fps=30)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        with as_file(files("linfa") / "linfa.mplstyle") as sheet, matplotlib.rc_context(fname=sheet):
+            make().save(beside, writer=writer, dpi=100)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
 def _colours(count: int) -> list[str]:
     cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     return [cycle[k % len(cycle)] for k in range(count)]
