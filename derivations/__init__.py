@@ -13,7 +13,18 @@ __all__ = ["Derivation", "Step", "derivation", "equation", "get", "mutations", "
 _FAMILIES = (
     "conservation",
     "backprop",
+    "backprop_geometry",
+    "generalisation",
+    "alignment_laws",
+    "scalar_alignment",
     "feedback_alignment",
+    "low_rank",
+    "learned_feedback",
+    "subspace",
+    "local_rule",
+    "weight_decay",
+    "deep_direct",
+    "wide_limit",
     "beyond",
 )
 

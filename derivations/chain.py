@@ -131,10 +131,11 @@ def is_zero(expression: object) -> bool:
     Matrix expressions of symbolic size are expanded; explicit matrices are checked entry by entry; scalars are
     simplified until they are zero.
     """
-    if isinstance(expression, MatrixExpr):
-        return isinstance(expand_matrix(expression), ZeroMatrix)
+    # Explicit matrices first: the immutable ones are matrix expressions too.
     if isinstance(expression, MatrixBase):
         return all(is_zero(entry) for entry in expression)
+    if isinstance(expression, MatrixExpr):
+        return isinstance(expand_matrix(expression), ZeroMatrix)
     expression = sympy.sympify(expression)
     if expression == 0:
         return True
@@ -223,15 +224,15 @@ def mutations(result: object) -> Iterator[tuple[str, object]]:
             for what, wrong in mutations(part):
                 yield f"part {k}: {what}", (*result[:k], wrong, *result[k + 1 :])
         return
-    if isinstance(result, MatrixExpr):
-        yield from _matrix_mutations(result)
-        return
     if isinstance(result, MatrixBase):
         for k, entry in enumerate(result):
             for what, wrong in _scalar_mutations(entry):
                 changed = result.as_mutable()
                 changed[k] = wrong
                 yield f"entry {k}: {what}", changed.as_immutable()
+        return
+    if isinstance(result, MatrixExpr):
+        yield from _matrix_mutations(result)
         return
     yield from _scalar_mutations(sympy.sympify(result))
 

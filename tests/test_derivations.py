@@ -40,6 +40,8 @@ def test_zero_is_proved_not_guessed():
     x = sympy.Symbol("x", positive=True)
     assert chain.is_zero(sympy.sin(x) ** 2 + sympy.cos(x) ** 2 - 1)
     assert not chain.is_zero(x - x * (1 + sympy.Rational(1, 10**9)))
+    assert chain.is_zero(sympy.zeros(2, 2).as_immutable())
+    assert not chain.is_zero(sympy.ImmutableMatrix([[0, x]]))
     a = sympy.MatrixSymbol("A", 3, 3)
     assert chain.is_zero((a + a.T) * a - a * a - a.T * a)
     assert not chain.is_zero(a * a.T - a.T * a)

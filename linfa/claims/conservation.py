@@ -9,6 +9,7 @@ from linfa.feedback import Backprop, DirectFeedback, Feedback, FeedbackAlignment
 from linfa.metrics import balancedness, feedback_balance
 from linfa.networks import initial_weights
 from linfa.simulation import simulate
+from linfa.theory.alignment_laws import feedback_balance_decay
 from linfa.theory.conservation import balancedness_drift, decayed, direct_carriers, feedback_balance_drift
 from linfa.trajectory import Trajectory
 
@@ -155,8 +156,7 @@ def alignment_decay(decay_lower: float = 0.3, decay_upper: float = 0.1, seed: in
     run = _run(LowRankFeedback(rank=2, seed=seed), (6, 8, 5), t, seed, weight_decay=[decay_lower, decay_upper], **TIGHT)
     lower, upper = run.weights
     carrier = run.feedback_matrix(0)[0]
-    carried = carrier @ upper
-    rate = -2 * decay_lower * lower @ transposed(lower) + decay_upper * (carried + transposed(carried))
+    rate = feedback_balance_decay(lower, upper, carrier, decay_lower, decay_upper)
     step = t[1] - t[0]
     integral = step / 3 * (rate[0] + 4 * rate[1:-1:2].sum(0) + 2 * rate[2:-2:2].sum(0) + rate[-1])
     quantity = feedback_balance(lower, upper, carrier)

@@ -13,11 +13,25 @@ from linfa._check import choice, nearest, real_number
 ACCURACIES = ("exact", "closed form", "asymptotic", "statistical")
 _FAMILIES = (
     "backprop",
+    "backprop_geometry",
+    "incremental",
+    "generalisation",
     "conservation",
+    "zero_start",
+    "scalar_alignment",
     "feedback_alignment",
     "low_rank",
+    "plateau",
+    "low_rank_fixed_points",
+    "sketch",
     "learned_feedback",
+    "tracking",
+    "subspace",
+    "local_rule",
+    "published_experiment",
     "stability",
+    "deep_direct",
+    "wide_limit",
     "beyond",
 )
 

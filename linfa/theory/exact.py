@@ -9,6 +9,7 @@ from linfa.feedback import Backprop, Feedback, Resolved
 from linfa.tasks import LinearTask
 from linfa.theory.backprop import depth_strength
 from linfa.theory.chain_alignment import chain_weights
+from linfa.theory.deep_direct import direct_weights
 from linfa.theory.low_rank import low_rank_weights
 from linfa.theory.riccati import balanced_backprop
 from linfa.trajectory import Trajectory, repeat_in_time
@@ -25,7 +26,7 @@ def exact(task: LinearTask, weights: Sequence[np.ndarray], feedback: Feedback, t
     backprop, two layers      λ-balanced start (A5)
     backprop, any depth       start aligned to the task's modes, equal amplitudes in all layers (A1, A2)
     fixed feedback, 2 layers  zero weights, BᵀB = g I (B4), or QᵀQ = g I with P Pᵀ = I (B5 iii)
-    FA chain, any depth       zero weights, B_lᵀ B_l = g_l I in every layer
+    FA and DFA, any depth     zero weights, B_lᵀ B_l = g_l I in every layer
     ========================  ==========================================================================
 
     All need whitened inputs and no weight decay.
@@ -119,7 +120,7 @@ def _fixed_feedback(task: LinearTask, weights: list[np.ndarray], feedback: Feedb
     if resolved.b_rule != "fixed" or resolved.q_rule != "fixed" or set(resolved.p_rules) - {"fixed"}:
         raise NoClosedForm(f"feedback {feedback.name!r} learns; the closed form is for fixed feedback")
     if len(weights) > 2:
-        return _deep_chain(task, feedback, resolved, times)
+        return _deep_feedback(task, feedback, resolved, times)
     if resolved.transport == "full":
         q, p = resolved.matrices["b"][0], np.eye(task.outputs)
     elif resolved.transport == "low-rank":
@@ -144,17 +145,17 @@ def _gain(q: np.ndarray) -> float | None:
     return gain if np.abs(gram - gain * np.eye(len(gram))).max() <= 1e-10 * gain else None
 
 
-def _deep_chain(task: LinearTask, feedback: Feedback, resolved: Resolved, times: np.ndarray) -> Trajectory:
-    if resolved.transport != "full" or resolved.direct:
+def _deep_feedback(task: LinearTask, feedback: Feedback, resolved: Resolved, times: np.ndarray) -> Trajectory:
+    if resolved.transport != "full":
         raise NoClosedForm(
             f"feedback {feedback.name!r} in a network of more than two matrices has no closed form; full fixed "
-            "feedback along the chain has"
+            "feedback has"
         )
     gains = [_gain(b) for b in resolved.matrices["b"]]
     if None in gains:
         raise NoClosedForm("feedback does not have B_lᵀ B_l = g_l I in every layer; draw it with draw='orthonormal'")
     modes = (task.left, task.strengths, task.right)
-    weights = chain_weights(modes, resolved.matrices["b"], times, gains)
+    weights = (direct_weights if resolved.direct else chain_weights)(modes, resolved.matrices["b"], times, gains)
     return _with_feedback(task, feedback, resolved, times, weights)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from linfa.theory.alignment_laws import alignment_of_moments, gradient_alignment_of_moments
+
 # Beyond y = −ln(1 − z) = 36 a mode has risen to z = 1, to the last bit.
 _RISEN = 36.0
 
@@ -148,9 +150,8 @@ def weight_alignment(a: Any, outputs: int) -> Any:
     0.5
     """
     energy = np.square(a)
-    total = energy.sum(-1)
-    below = np.sqrt(np.square(energy).sum(-1) * outputs)
-    return np.divide(total, below, out=np.full(np.shape(total), np.nan), where=below > 0)[()]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return alignment_of_moments(energy.sum(-1), np.square(energy).sum(-1), outputs)
 
 
 def gradient_alignment(a: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -160,9 +161,10 @@ def gradient_alignment(a: np.ndarray, error: np.ndarray) -> np.ndarray:
     ----------
     a, error : arrays (..., d), amplitudes and what each mode of the map still lacks
     """
-    above = (np.square(a) * np.square(error)).sum(-1)
-    below = np.sqrt((a**4 * np.square(error)).sum(-1) * np.square(error).sum(-1))
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)[()]
+    missing = np.square(error)
+    first, second = (np.square(a) * missing).sum(-1), (a**4 * missing).sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return gradient_alignment_of_moments(first, second, missing.sum(-1))
 
 
 def decayed_error(s: Any, gain: Any, decay_lower: Any, decay_upper: Any, xp: ModuleType = np) -> Any:
