@@ -1,5 +1,6 @@
 """`linfa derive`: derivations as text for the terminal, as LaTeX, and as one HTML page with native MathML."""
 
+import base64
 import html
 import re
 import shutil
@@ -203,7 +204,7 @@ def derive(
     chosen = [derivations.get(name) for name in (derivations.names() if everything else names)]
     unproved = [(d.name, step.words) for d in chosen for step in d.failures()]
     if page is not None:
-        _write(web_page(chosen, _checks(chosen)), page)
+        _write(web_page(chosen, _checks(chosen), _pictures()), page)
     elif as_latex:
         print(latex(chosen))
     else:
@@ -211,6 +212,29 @@ def derive(
     for name, words in unproved:
         print(f"NOT PROVED in {name}: {words}")
     return 1 if unproved else 0
+
+
+def _pictures() -> Callable[[Derivation], str]:
+    """Markup of the figure that draws a derivation's claims, each figure once on a page; empty where there is none."""
+    from linfa import figures
+    from linfa.plot import png_bytes
+
+    shown: set[str] = set()
+
+    def picture(found: Derivation) -> str:
+        for name in figures.names():
+            spec = figures.get(name)
+            if name not in shown and set(spec.claims) & set(found.claims):
+                shown.add(name)
+                encoded = base64.b64encode(png_bytes(spec.make())).decode()
+                title = html_words(spec.title)
+                return (
+                    f'<figure><img alt="{html.escape(spec.title)}" src="data:image/png;base64,{encoded}">'
+                    f"<figcaption><b>{title}.</b> {html_words(spec.words)}</figcaption></figure>"
+                )
+        return ""
+
+    return picture
 
 
 def _checks(chosen: list[Derivation]) -> dict[str, Check]:

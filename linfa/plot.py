@@ -72,6 +72,16 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
+    """The figure as a PNG in memory, for pages that carry their pictures with them."""
+    from io import BytesIO
+
+    buffer = BytesIO()
+    with as_file(files("linfa") / "linfa.mplstyle") as sheet, matplotlib.rc_context(fname=sheet):
+        figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
 def save_animation(make: Callable[[], object], path: str | Path) -> Path:
     """Write an animation as GIF or, where ffmpeg is installed, as MP4; the file appears whole or not at all.
 
