@@ -39,8 +39,12 @@ t, s, a, b, c, u0, wd, eta = symbols("t s a b c u_0 wd eta", positive=True)
 L, j = symbols("L j", integer=True, positive=True)
 lam = Symbol("lambda", positive=True)
 i, h, o = symbols("i h o", integer=True, positive=True)
-W1, W2, W3 = MatrixSymbol("W_1", h, i), MatrixSymbol("W_2", o, h), MatrixSymbol("W_3", o, h)
+W1, W2 = MatrixSymbol("W_1", h, i), MatrixSymbol("W_2", o, h)
 E, T = MatrixSymbol("E", o, i), MatrixSymbol("T", o, i)
+# A network of three layers, and what its map moves by.
+N, M = MatrixSymbol("N", o, o), MatrixSymbol("M", i, i)
+V1, V2, V3 = MatrixSymbol("W_1", h, i), MatrixSymbol("W_2", h, h), MatrixSymbol("W_3", o, h)
+Grad = MatrixSymbol("G", o, i)
 
 MODE = "W1 = R diag(a) Vᵀ and W2 = U diag(b) Rᵀ in the task's modes"
 
@@ -284,10 +288,10 @@ def riccati_solved(result: object) -> Iterator[Step]:
 def sharpness(result: tuple) -> Iterator[Step]:
     """How sharp is a minimum? Depth makes it sharper in strong modes; descent above 2/sharpness cannot stay."""
     curvature, rate = result
-    pair = Symbol("c_l")
+    d1, d2, d3 = MatrixSymbol("dW_1", h, i), MatrixSymbol("dW_2", h, h), MatrixSymbol("dW_3", o, h)
     yield Step(
-        "At zero error the loss is ½‖dW‖² to second order, with dW = Σ_l W_L … W_{l+1} dW_l W_{l−1} … W_1.",
-        Eq(Symbol("2 d loss"), Symbol("||dW||^2"), evaluate=False),
+        "At zero error the loss is ½‖dW‖² to second order, where dW sums the changes of all layers; here for L = 3.",
+        equation("dW", V3 * V2 * d1 + V3 * d2 * V1 + d3 * V2 * V1),
     )
     # The loss in one pair of modes: a change of layer l is carried up by mode j and down by mode k.
     x = symbols("x_1:4")
@@ -303,7 +307,7 @@ def sharpness(result: tuple) -> Iterator[Step]:
     )
     yield Step(
         "For j ≠ k it is a geometric sum.",
-        Eq(pair, curvature, evaluate=False),
+        Eq(Symbol("kappa_jk"), (a**2 - b**2) / (a ** Rational(2, 3) - b ** Rational(2, 3)), evaluate=False),
         vanishes=(curvature * (a ** Rational(2, 3) - b ** Rational(2, 3)) - (a**2 - b**2),),
     )
     term = s ** (2 * (L - j) / L) * s ** (2 * (j - 1) / L)
@@ -324,7 +328,7 @@ def sharpness(result: tuple) -> Iterator[Step]:
     "backprop-unbalanced-sharpness",
     title="Imbalance sharpens minima: ‖W1‖² + ‖W2‖² ≥ 2 s₁",
     entry="A7",
-    assumptions=("two layers, whitened inputs, zero error", "spectral norms p of W1 and q of W2"),
+    assumptions=("two layers, whitened inputs, zero error", "spectral norms a of W1 and b of W2"),
     source="Mulayoff & Michaeli 2020",
     result=lambda: minimum_sharpness(a, b),
     claims=("backprop-unbalanced-sharpness",),
@@ -333,11 +337,11 @@ def unbalanced_minimum(result: object) -> Iterator[Step]:
     """All ways to split a map between two layers have zero loss; the balanced ones are the flattest."""
     yield Step(
         "At zero error the Hessian's non-zero eigenvalues are the rates of the tangent kernel, sums of eigenvalues of "
-        "W1ᵀW1 and W2W2ᵀ: the largest pair is p² and q².",
-        (Eq(Symbol("p^2"), a**2, evaluate=False), Eq(Symbol("q^2"), b**2, evaluate=False)),
+        "W1ᵀW1 and W2W2ᵀ: the largest are a² and b².",
+        Eq(Symbol("kappa"), a**2 + b**2, evaluate=False),
     )
     yield Step(
-        "Their sum exceeds 2pq by a square, and pq ≥ ‖W2W1‖ = s₁. The flattest minimum has p = q.",
+        "Their sum exceeds 2ab by a square, and ab ≥ ‖W2W1‖₂ = s₁. The flattest minimum has a = b and ab = s₁.",
         Eq(Symbol("kappa"), result, evaluate=False),
         vanishes=(result - 2 * a * b - (a - b) ** 2,),
     )
@@ -355,7 +359,7 @@ def unbalanced_minimum(result: object) -> Iterator[Step]:
 def two_cycle(result: tuple) -> Iterator[Step]:
     """Backprop that learns too fast does not diverge. It overshoots to and fro, in a cycle that is known exactly."""
     high, low = result
-    yield Step("Descent of a balanced mode.", Eq(Symbol("a"), a + eta * a * (s - a**2), evaluate=False))
+    yield Step("Descent of a balanced mode.", Eq(Symbol("a_next"), a + eta * a * (s - a**2), evaluate=False))
 
     def update(x: object) -> object:
         return x + eta * x * (s - x**2)
@@ -372,7 +376,7 @@ def two_cycle(result: tuple) -> Iterator[Step]:
     )
     yield Step(
         "The cycle is born at the largest rate, where both are √s.",
-        Eq(Symbol("eta s"), 1, evaluate=False),
+        Eq(eta * s, 1, evaluate=False),
         vanishes=(high.subs(eta, 1 / s) - sympy.sqrt(s), low.subs(eta, 1 / s) - sympy.sqrt(s)),
     )
 
@@ -428,11 +432,6 @@ def threshold(result: object) -> Iterator[Step]:
         result,
         vanishes=(slope.subs({u: above, s: wd + x}), above - x, below, slope.subs(u, 0).subs(wd, s + x) - x),
     )
-
-
-N, M = MatrixSymbol("N", o, o), MatrixSymbol("M", i, i)
-V1, V2, V3 = MatrixSymbol("W_1", h, i), MatrixSymbol("W_2", h, h), MatrixSymbol("W_3", o, h)
-Grad = MatrixSymbol("G", o, i)
 
 
 @derivation(
@@ -516,7 +515,7 @@ def singular_value(result: object) -> Iterator[Step]:
     yield Step(
         "A simple singular value moves by σ' = uᵀW'v, and W' = −Σ_j (WWᵀ)^{(L−j)/L} G (WᵀW)^{(j−1)/L}. With g = uᵀGv, "
         "the j-th term of it is as follows.",
-        Eq(Symbol("sigma_j'"), term, evaluate=False),
+        equation("sigma_j'", term),
     )
     same = -(s ** (2 - 2 / L)) * slope
     yield Step("All L terms are the same.", same, vanishes=(sympy.powsimp(term) - same,))
@@ -542,11 +541,11 @@ def single_output(result: object) -> Iterator[Step]:
     """Axes are chosen so that the first points along w; the second stands for all others."""
     along, across = symbols("g_1 g_2", real=True)
     left = s ** (2 * (L - j) / L)
-    right = s ** (2 * (j - 1) / L)
+    right, row = s ** (2 * (j - 1) / L), MatrixSymbol("w", 1, 2)
     yield Step(
         "w = (σ, 0) and G = (g₁, g₂). WWᵀ = σ² is a number; (WᵀW)^p is σ^{2p} on the first axis and nothing on the "
         "others, except for p = 0, which is the identity.",
-        (Eq(Symbol("W W^T"), s**2, evaluate=False), Eq(Symbol("W^T W"), sympy.diag(s**2, 0), evaluate=False)),
+        (Eq(row * row.T, sympy.Matrix([[s**2]]), evaluate=False), Eq(row.T * row, sympy.diag(s**2, 0), evaluate=False)),
     )
     yield Step(
         "Along w all terms j = 1 … L are the same, and contribute L times.",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import sympy
 from linfa.derivations.chain import Step, derivation, equation, expand_matrix, flow_derivative
-from sympy import Eq, Function, MatrixSymbol, Symbol, diff, exp, sqrt, symbols
+from sympy import Eq, Function, Identity, MatrixSymbol, Symbol, diff, exp, sqrt, symbols
 
 from linfa.theory.backprop import depth_time
 from linfa.theory.generalisation import input_overlap, noisy_strength, output_overlap
@@ -125,12 +125,10 @@ def silent(result: object) -> Iterator[Step]:
     norm = sqrt((beta * beta.T)[0, 0])
     direction, hidden = beta.T / norm, sympy.Matrix([sympy.cos(angle), sympy.sin(angle)])
     lower, upper = size * hidden * direction.T, size * hidden.T
+    w1, w2, row = MatrixSymbol("W_1", 2, 2), MatrixSymbol("W_2", 1, 2), MatrixSymbol("beta", 1, 2)
     yield Step(
         "While W2W1 is small, the error is β: backprop is linear.",
-        (
-            Eq(Symbol("W_1'"), Symbol("W_2^T beta"), evaluate=False),
-            Eq(Symbol("W_2'"), Symbol("beta W_1^T"), evaluate=False),
-        ),
+        (equation("W_1'", w2.T * row), equation("W_2'", row * w1.T)),
     )
     yield Step(
         "Its only growing solutions are W1 = g r vᵀ, W2 = g rᵀ with v along β, any unit vector r, and g' = |β| g; from "
@@ -170,10 +168,11 @@ def silent_fails(result: object) -> Iterator[Step]:
     """The plateau grows what the gradient at zero asks for, the end is what least squares ask for. Only for whitened
     inputs are these the same."""
     c, i = symbols("c i", positive=True)
+    omega, v_end = MatrixSymbol("omega", 2, 1), MatrixSymbol("v", 2, 1)
     yield Step(
         "On the plateau E = Σyx, so W1 grows along ω ∝ Σyxᵀ and the kernel is ∝ I + ωωᵀ. At the end W = ΣyxΣx⁻¹, along "
         "v, and it is ∝ I + vvᵀ.",
-        (Eq(Symbol("omega . v"), c, evaluate=False), Eq(Symbol("inputs"), i, evaluate=False)),
+        (equation("K_early", Identity(2) + omega * omega.T), equation("K_end", Identity(2) + v_end * v_end.T)),
     )
     # In the plane of ω and v; each of the other i − 2 directions adds 1 to all products.
     early, late = sympy.Matrix([1, 0]), sympy.Matrix([c, sqrt(1 - c**2)])
@@ -182,7 +181,7 @@ def silent_fails(result: object) -> Iterator[Step]:
     norms = [(k * k).trace() + i - 2 for k in kernels]
     yield Step(
         "Both have the squared norm i + 3, and their product is i + 2 + c².",
-        Eq(Symbol("K . K'"), inner, evaluate=False),
+        Eq(Symbol("product"), inner, evaluate=False),
         vanishes=(norms[0] - (i + 3), norms[1] - (i + 3), inner - (i + 2 + c**2)),
     )
     yield Step(
@@ -234,7 +233,7 @@ def noisy_teacher(result: tuple) -> Iterator[Step]:
     residue = s**2 * (slope_p * q + p * slope_q)
     yield Step(
         "The residues of p/(1 − s²pq) and q/(1 − s²pq) at the pole are half the squared overlaps.",
-        (Eq(Symbol("<u,u^>^2"), left, evaluate=False), Eq(Symbol("<v,v^>^2"), right, evaluate=False)),
+        (Eq(Symbol("overlap_out"), left, evaluate=False), Eq(Symbol("overlap_in"), right, evaluate=False)),
         vanishes=((left + 2 * p / residue).subs(at), (right + 2 * q / residue).subs(at)),
     )
     yield Step(
@@ -244,6 +243,7 @@ def noisy_teacher(result: tuple) -> Iterator[Step]:
     )
 
 
+K, M, N = symbols("K M N", integer=True, positive=True)
 lam, weight, noise, n, d = symbols("lambda w_0^2 sigma^2 n d", positive=True)
 
 
@@ -318,9 +318,10 @@ def lms(result: tuple) -> Iterator[Step]:
     """With fresh samples there is nothing to overfit; noise enters through the step size instead."""
     step, limit, top = result
     m, x = Symbol("m"), Symbol("x", real=True)
+    gap, sample = MatrixSymbol("Delta", N, 1), MatrixSymbol("x", N, 1)
     yield Step(
         "One update of the error Δ = w − w*, with the label noise ξ.",
-        Eq(Symbol("Delta"), Symbol("Delta - eta x (x^T Delta - xi)"), evaluate=False),
+        equation("Delta_next", gap - eta * sample * sample.T * gap + eta * Symbol("xi") * sample),
     )
     density = exp(-(x**2) / 2) / sqrt(2 * sympy.pi)
     second, fourth = (sympy.integrate(x**k * density, (x, -sympy.oo, sympy.oo)) for k in (2, 4))
@@ -343,7 +344,6 @@ def lms(result: tuple) -> Iterator[Step]:
     )
 
 
-K, M, N = symbols("K M N", integer=True, positive=True)
 R, Q, T = MatrixSymbol("R", K, M), MatrixSymbol("Q", K, K), MatrixSymbol("T", M, M)
 v, head, F = MatrixSymbol("v", K, 1), MatrixSymbol("A", M, 1), MatrixSymbol("F", K, 1)
 W, V = MatrixSymbol("W", K, N), MatrixSymbol("V", M, N)
@@ -364,11 +364,12 @@ W, V = MatrixSymbol("W", K, N), MatrixSymbol("V", M, N)
 def online(result: tuple) -> Iterator[Step]:
     """Millions of weights, but their mean behaviour depends on a handful of overlaps. The noise of single samples
     leaves one trace: a term of second order in the rate, which feeds the student's norm."""
+    sample = MatrixSymbol("x", N, 1)
     yield Step(
         "One sample changes W by (η/√N) F e xᵀ and v by (η/N) λ e, with e = (AᵀV − vᵀW) x/√N + ζ and λ = Wx/√N.",
         (
-            equation("dW", eta / sqrt(N) * F * MatrixSymbol("e x^T", 1, N)),
-            equation("dv", eta / N * MatrixSymbol("lambda e", K, 1)),
+            equation("dW", eta / sqrt(N) * Symbol("e") * F * sample.T),
+            equation("dv", eta / N * Symbol("e") * W * sample / sqrt(N)),
         ),
     )
     pull = head.T * V - v.T * W

@@ -2,6 +2,7 @@
 
 import html
 import re
+import unicodedata
 from collections.abc import Callable
 
 # Characters of the words that LaTeX's default fonts lack, as it writes them.
@@ -17,6 +18,7 @@ _LATEX_WORDS = {
     "ζ": r"$\zeta$", "η": r"$\eta$", "θ": r"$\theta$", "κ": r"$\kappa$", "λ": r"$\lambda$", "μ": r"$\mu$",
     "ν": r"$\nu$", "ξ": r"$\xi$", "π": r"$\pi$", "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$",
     "φ": r"$\varphi$", "ψ": r"$\psi$", "ω": r"$\omega$", "ϕ": r"$\phi$", "ℓ": r"$\ell$", "‖": r"$\|$",
+    "←": r"$\leftarrow$", "⋯": r"$\cdots$", "≪": r"$\ll$", "≫": r"$\gg$", "≡": r"$\equiv$", "∑": r"$\sum$",
     "⟨": r"$\langle$", "⟩": r"$\rangle$", "’": "'", "“": "``", "”": "''", "–": "--", "—": "---", "ø": r"\o{}",
     "é": r"\'e", "ś": r"\'s", "\u0303": r"\~{}", "\u0302": r"\^{}",
 }  # fmt: skip
@@ -46,9 +48,18 @@ def latex_words(text: str) -> str:
     both = _LATEX_SPECIAL | _LATEX_WORDS
 
     def plain(part: str) -> str:
-        return "".join(both.get(character, character) for character in part)
+        return "".join(both.get(character) or _small(character) for character in part)
 
     return _set_words(text, plain, r"\textsuperscript{{{}}}", r"\textsubscript{{{}}}")
+
+
+def _small(character: str) -> str:
+    """Raised and lowered letters that Unicode has as characters of their own, such as ᵐ and ₖ; others as they are."""
+    kind, _, code = unicodedata.decomposition(character).partition(" ")
+    if kind in ("<super>", "<sub>") and code:
+        letter = chr(int(code, 16))
+        return rf"\text{'super' if kind == '<super>' else 'sub'}script{{{letter}}}"
+    return character
 
 
 def html_words(text: str) -> str:

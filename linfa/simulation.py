@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from linfa._threads import single_threaded_blas, thread_count
 from linfa.feedback import Feedback, Resolved
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory, repeat_in_time
+
+if TYPE_CHECKING:
+    from linfa.core.problem import Problem
 
 METHODS = ("dormand-prince", "rk4")
 _STATUS = ("running", "completed", "diverged", "stalled")
@@ -34,7 +38,7 @@ class DivergenceWarning(RuntimeWarning):
 
 
 @dataclass(frozen=True)
-class _Plan:
+class RunPlan:
     """What all members of a run share."""
 
     task: LinearTask
@@ -129,8 +133,8 @@ def simulate(
     True
     """
     weights = weight_matrices(weights)
-    plan = _plan(task, len(weights), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
-    resolved = _resolve(task, weights, feedback)
+    plan = check_run(task, len(weights), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
+    resolved = resolve_feedback(task, weights, feedback)
     with single_threaded_blas():
         states, saved, status, stopped = _run_member(plan, resolved, weights, progress=progress)
     if status != "completed":
@@ -141,7 +145,9 @@ def simulate(
     if saved == 0:
         # Stopped before the first time asked for: what there is up to then is the start.
         times, saved = np.zeros(1), 1
-        start = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in _matrices(resolved)])
+        start = np.concatenate(
+            [np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in feedback_layout(resolved)]
+        )
         states[0] = start[: states.shape[1]]
     kept_weights, kept_feedback = _unpack(states[:saved], weights, resolved, ())
     return Trajectory(
@@ -212,13 +218,13 @@ def ensemble(
     stacked = weight_matrices(weights, members=True)
     members = len(stacked[0])
     threads = min(thread_count(threads), members)
-    plan = _plan(task, len(stacked), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
+    plan = check_run(task, len(stacked), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
     singles = [[np.ascontiguousarray(w[m]) for w in stacked] for m in range(members)]
     if isinstance(feedback, Feedback):
-        resolved = [_resolve(task, singles[0], feedback)] * members
+        resolved = [resolve_feedback(task, singles[0], feedback)] * members
     else:
         feedback = _feedback_list(feedback, members)
-        resolved = [_resolve(task, singles[0], f) for f in feedback]
+        resolved = [resolve_feedback(task, singles[0], f) for f in feedback]
         _same_rules(resolved)
     done = [0] * members
     stop = threading.Event()
@@ -263,7 +269,7 @@ def ensemble(
     )
 
 
-def _plan(
+def check_run(
     task: LinearTask,
     depth: int,
     t: np.ndarray,
@@ -274,7 +280,7 @@ def _plan(
     method: str,
     step: float | None,
     max_steps: int,
-) -> _Plan:
+) -> RunPlan:
     """Everything that does not depend on the member, checked."""
     if not isinstance(task, LinearTask):
         raise TypeError(f"task is {type(task).__name__}; it must be a LinearTask")
@@ -300,7 +306,7 @@ def _plan(
         raise ValueError(f"weight_decay has {len(decay)} entries; it must be a number or have one per layer, {depth}")
     if (decay < 0).any():
         raise ValueError(f"weight_decay holds {decay.min():g}; it must be at least 0")
-    return _Plan(
+    return RunPlan(
         task,
         times,
         learning_rate,
@@ -318,7 +324,8 @@ def _widths(weights: Sequence[np.ndarray]) -> tuple[int, ...]:
     return (weights[0].shape[1], *(w.shape[0] for w in weights))
 
 
-def _resolve(task: LinearTask, weights: Sequence[np.ndarray], feedback: Feedback) -> Resolved:
+def resolve_feedback(task: LinearTask, weights: Sequence[np.ndarray], feedback: Feedback) -> Resolved:
+    """The rule of feedback for these weights, if they fit the task."""
     if not isinstance(feedback, Feedback):
         raise TypeError(f"feedback is {type(feedback).__name__}; it must be a rule such as linfa.Backprop()")
     if weights[0].shape[1] != task.inputs:
@@ -348,7 +355,7 @@ def _same_rules(resolved: list[Resolved]) -> None:
             raise ValueError(f"feedback[{m}] follows another rule or rank than feedback[0]; all must follow the same")
 
 
-def _matrices(resolved: Resolved) -> list[tuple[str, int, np.ndarray, bool]]:
+def feedback_layout(resolved: Resolved) -> list[tuple[str, int, np.ndarray, bool]]:
     """Feedback matrices as (key, layer, start, learns), in the order of the core's state: what learns goes first."""
     flat = []
     for h in range(len((resolved.matrices or {}).get("b", (resolved.matrices or {}).get("q", ())))):
@@ -359,7 +366,7 @@ def _matrices(resolved: Resolved) -> list[tuple[str, int, np.ndarray, bool]]:
 
 
 def _run_member(
-    plan: _Plan,
+    plan: RunPlan,
     resolved: Resolved,
     weights: Sequence[np.ndarray],
     *,
@@ -369,8 +376,8 @@ def _run_member(
     """One network, slice by slice: saved states, how many of them, status, time of stopping."""
     from linfa.core import descent, runge_kutta
 
-    problem = _problem(plan, resolved, weights)
-    state = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in _matrices(resolved)])
+    problem = core_problem(plan, resolved, weights)
+    state = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in feedback_layout(resolved)])
     n = problem.n_dynamic
     saved = np.empty((len(plan.times), n))
     work = np.zeros(problem.n_work)
@@ -406,7 +413,8 @@ def _run_member(
     return saved, int(counters[runge_kutta.NEXT_SAVE]), status, stopped
 
 
-def _problem(plan: _Plan, resolved: Resolved, weights: Sequence[np.ndarray]):  # noqa: ANN202 - Problem imports numba
+def core_problem(plan: RunPlan, resolved: Resolved, weights: Sequence[np.ndarray]) -> "Problem":
+    """The arrays that describe a run of this network to the core."""
     from linfa.core import problem as core
 
     rules = {
@@ -458,7 +466,7 @@ def _unpack(
 
     kept = [take(w.shape) for w in weights]
     found: dict[str, dict[int, np.ndarray]] = {}
-    for key, h, start, learns in _matrices(resolved):
+    for key, h, start, learns in feedback_layout(resolved):
         if learns:
             matrix = take(start.shape)
         elif each:
@@ -469,14 +477,14 @@ def _unpack(
     return kept, {key: [found[key][h] for h in sorted(found[key])] for key in resolved.matrices or {} if key in found}
 
 
-def _explain(status: str, stopped: float, plan: _Plan) -> str:
+def _explain(status: str, stopped: float, plan: RunPlan) -> str:
     when = f"update {stopped:.0f}" if plan.learning_rate is not None else f"t = {stopped:.6g}"
     if status == "diverged":
         return f"the run diverged: noticed at {when}; the trajectory ends before that"
     return f"the integrator stopped advancing at {when} of {plan.times[-1]:g}; the trajectory ends before that"
 
 
-def _explain_members(status: np.ndarray, stopped: np.ndarray, plan: _Plan) -> str:
+def _explain_members(status: np.ndarray, stopped: np.ndarray, plan: RunPlan) -> str:
     parts = []
     for word in ("diverged", "stalled"):
         which = np.flatnonzero(status == word)

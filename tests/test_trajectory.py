@@ -167,7 +167,7 @@ def test_diverged_members_come_back_with_their_status_and_nan(tmp_path):
 
 
 def test_member_that_stopped_before_its_first_time_is_refused():
-    with pytest.raises(ValueError, match="member 1 stopped at .* before the first time saved"):
+    with pytest.raises(ValueError, match=r"member 1 stopped at .* before the first time saved"):
         diverged([400]).member(1)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from linfa._algebra import transposed
 from linfa.claims._settings import INTEGRATOR, ROUNDING, TIGHT, correlated_task
 from linfa.claims.register import claim
 from linfa.feedback import Backprop, DirectFeedback, Feedback, FeedbackAlignment, LowRankFeedback

@@ -10,7 +10,7 @@ import numpy as np
 
 from linfa._check import real_array, real_number, weight_matrices
 from linfa.feedback import Feedback
-from linfa.simulation import _matrices, _plan, _problem, _resolve
+from linfa.simulation import check_run, core_problem, feedback_layout, resolve_feedback
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory
 
@@ -91,10 +91,10 @@ class LearningFlow:
         weight_decay: float | Sequence[float] = 0.0,
     ) -> None:
         weights = weight_matrices(weights)
-        plan = _plan(task, len(weights), [0.0], None, weight_decay, 1e-8, 1e-10, "dormand-prince", None, 1)
-        resolved = _resolve(task, weights, feedback)
-        held = _matrices(resolved)
-        self._problem = _problem(plan, resolved, weights)
+        plan = check_run(task, len(weights), [0.0], None, weight_decay, 1e-8, 1e-10, "dormand-prince", None, 1)
+        resolved = resolve_feedback(task, weights, feedback)
+        held = feedback_layout(resolved)
+        self._problem = core_problem(plan, resolved, weights)
         self._full = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in held])
         self._work = np.zeros(self._problem.n_work)
         self._signed = resolved.transport == "sign"
