@@ -9,6 +9,8 @@ import numpy as np
 
 def real_array(name: str, value: object, ndim: int | tuple[int, ...]) -> np.ndarray:
     """`value` as a finite, non-empty float64 array with `ndim` dimensions (or one of several numbers of them)."""
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked entries; every entry must be given, so fill or drop the masked ones")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -22,7 +24,8 @@ def real_array(name: str, value: object, ndim: int | tuple[int, ...]) -> np.ndar
         raise ValueError(f"{name} has {array.ndim} dimensions, shape {array.shape}; it must have {wanted}")
     if array.size == 0:
         raise ValueError(f"{name} is empty, shape {array.shape}; it must hold at least one number")
-    array = array.astype(np.float64)
+    # One memory layout: sums over another would differ in the last bit.
+    array = array.astype(np.float64, order="C")
     finite = np.isfinite(array)
     if not finite.all():
         where = tuple(int(k) for k in np.argwhere(~finite)[0])
@@ -43,7 +46,10 @@ def real_number(
     """`value` as a finite float within the bounds given."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}; it must be a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
     if not np.isfinite(number):
         raise ValueError(f"{name} is {number}; it must be finite")
     if above is not None and not number > above:
@@ -115,6 +121,9 @@ def symmetric(name: str, value: object, *, size: int | None = None) -> np.ndarra
     if size is not None and array.shape[0] != size:
         raise ValueError(f"{name} is {array.shape}; it must be ({size}, {size})")
     scale = np.abs(array).max()
+    # Beyond these, sums and squares of the entries leave the range of floating point.
+    if scale > 0 and not 1e-145 < scale < 1e145:
+        raise ValueError(f"{name} has entries of size {scale:.1e}; it must be scaled to between 1e-145 and 1e145")
     skew = np.abs(array - array.T).max()
     # Correlations summed in floating point are symmetric to about n·eps; 1e-10 leaves room for float32 inputs
     # that were symmetrised by hand, and still finds every wrong entry.
@@ -148,3 +157,22 @@ def weight_matrices(weights: object, *, members: bool = False) -> list[np.ndarra
                 f"weights[{k}] has {here.shape[0]} members; it must have {below.shape[0]}, as weights[{k - 1}] has"
             )
     return checked
+
+
+def ascending_times(value: object) -> np.ndarray:
+    """Times `t`: at least one, none negative, each later than the one before."""
+    times = real_array("t", value, 1)
+    if times[0] < 0:
+        raise ValueError(f"t starts at {times[0]:g}; times must not be negative")
+    if (np.diff(times) <= 0).any():
+        where = int(np.argmax(np.diff(times) <= 0))
+        raise ValueError(f"t goes from {times[where]:g} to {times[where + 1]:g} at index {where}; it must ascend")
+    return times
+
+
+def matching(name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """That the last axes of an array have the sizes given; None stands for any."""
+    found = array.shape[-len(shape) :]
+    if len(found) != len(shape) or any(w is not None and w != f for f, w in zip(found, shape, strict=True)):
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} is {array.shape}; it must be (..., {wanted})")

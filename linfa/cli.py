@@ -210,6 +210,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command `linfa`; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or pipe without Greek gets a question mark, not an error.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -224,6 +228,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; leave quietly too.
         sys.stderr.close()
         return 141
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, MemoryError, OverflowError) as error:
         print(f"linfa {arguments.command}: {error}", file=sys.stderr)
         return 2

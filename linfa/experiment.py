@@ -10,9 +10,9 @@ import numpy as np
 from linfa._check import choice, integer, real_number
 from linfa.feedback import Feedback, preset
 from linfa.networks import KINDS, initial_weights
-from linfa.simulation import DivergenceWarning, simulate
+from linfa.simulation import MOTIONLESS, DivergenceWarning, check_run, resolve_feedback, simulate
 from linfa.tasks import LinearTask
-from linfa.terminal import console, progress, table
+from linfa.terminal import console, plain, progress, table
 from linfa.theory.exact import NoClosedForm, exact
 from linfa.theory.low_rank import learned_map
 from linfa.trajectory import Trajectory
@@ -45,12 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
         # Correlated inputs spread the times of learning over many decades.
         arguments.log_time = task.condition > 100.0
     times = _times(task, arguments)
+    _check_all(task, rules, times, arguments)
     folder = Path(arguments.out)
     folder.mkdir(parents=True, exist_ok=True)
     out = console()
-    out.print(f"[bold]{task}[/]")
+    out.print(f"[bold]{plain(task)}[/]")
     for note in task.notes:
-        out.print(f"note: {note}")
+        out.print(f"note: {plain(note)}")
     outcomes, written = [], []
     with progress(len(rules)) as update:
         for k, (name, rank) in enumerate(rules):
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             stem = f"{task.name}-{name}" + ("" if rank is None else f"-r{rank}")
             written += _write(outcome, folder / stem, arguments)
     _summary(task, outcomes)
-    out.print(f"\nwritten to {folder}: " + " ".join(path.name for path in written), soft_wrap=True)
+    out.print(f"\nwritten to {plain(folder)}: " + plain(" ".join(path.name for path in written)), soft_wrap=True)
     return 0 if all(o.run.status == "completed" for o in outcomes) else 1
 
 
@@ -71,6 +72,8 @@ def _task(arguments: argparse.Namespace) -> LinearTask:
     if name == "modes":
         if arguments.modes is None:
             raise ValueError("--task modes needs their strengths: --modes 4 3 2 1")
+        if arguments.whiten:
+            raise ValueError("--whiten is for samples; the modes task has whitened inputs already")
         count = len(arguments.modes)
         inputs = count if arguments.inputs is None else arguments.inputs
         outputs = count if arguments.outputs is None else arguments.outputs
@@ -105,8 +108,13 @@ def _rules(arguments: argparse.Namespace) -> list[tuple[str, int | None]]:
 
 def _times(task: LinearTask, arguments: argparse.Namespace) -> np.ndarray:
     points = integer("points", arguments.points, at_least=2)
+    real_number("scale", arguments.scale, at_least=0.0)
+    if arguments.learning_rate is not None:
+        real_number("learning_rate", arguments.learning_rate, above=0.0)
     if arguments.horizon is not None:
         horizon = real_number("horizon", arguments.horizon, above=0.0)
+        if arguments.learning_rate is not None and horizon < 1:
+            raise ValueError(f"horizon is {horizon:g}; in descent it counts updates, so it must be at least 1")
     else:
         horizon = _default_horizon(task, arguments)
     if arguments.learning_rate is not None:
@@ -122,6 +130,10 @@ def _spread(horizon: float, points: int, log_time: bool) -> np.ndarray:
 
 def _default_horizon(task: LinearTask, arguments: argparse.Namespace) -> float:
     """Long enough for a balanced start of the given size to learn all modes: (1/s) ln(s/scale²), and half more."""
+    if not len(task.strengths):
+        raise ValueError(
+            "the task has no modes: outputs do not depend linearly on inputs, so there is nothing to learn"
+        )
     slowest = float((task.left * (task.sigma_yx @ task.right)).sum(0).min())
     time = 1.5 / slowest * max(np.log(float(task.strengths[0]) / max(arguments.scale, 1e-12) ** 2), 4.0)
     return time if arguments.learning_rate is None else float(np.ceil(time / arguments.learning_rate))
@@ -145,20 +157,41 @@ def _feedback(name: str, rank: int | None, widths: tuple[int, ...], arguments: a
     return feedback
 
 
-def _one(
-    task: LinearTask, name: str, rank: int | None, times: np.ndarray, arguments: argparse.Namespace, report: object
-) -> Outcome:
+def _start(task: LinearTask, name: str, arguments: argparse.Namespace) -> tuple[str, list[np.ndarray]]:
+    """Kind of the initial weights for a rule, and the weights."""
     widths = (task.inputs, *arguments.hidden, task.outputs)
     kind = arguments.init
     if kind == "auto":
         kind = "balanced" if name in _STUCK_AT_ZERO else "zero"
-    weights = initial_weights(
-        widths, kind, arguments.scale, arguments.seed, **({"task": task} if kind == "aligned" else {})
-    )
+    aligned = {"task": task} if kind == "aligned" else {}
+    return kind, initial_weights(widths, kind, arguments.scale, arguments.seed, **aligned)
+
+
+def _check_all(
+    task: LinearTask, rules: list[tuple[str, int | None]], times: np.ndarray, arguments: argparse.Namespace
+) -> None:
+    """Every run, up to its first step: what is wrong with any of them is said before anything is written."""
+    decay, rate = arguments.weight_decay, arguments.learning_rate
+    check_run(task, len(arguments.hidden) + 1, times, rate, decay, 1e-8, 1e-10, "dormand-prince", None, 1)
+    for name, rank in rules:
+        _, weights = _start(task, name, arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            resolve_feedback(
+                task, weights, _feedback(name, rank, (task.inputs, *arguments.hidden, task.outputs), arguments)
+            )
+
+
+def _one(
+    task: LinearTask, name: str, rank: int | None, times: np.ndarray, arguments: argparse.Namespace, report: object
+) -> Outcome:
+    widths = (task.inputs, *arguments.hidden, task.outputs)
+    kind, weights = _start(task, name, arguments)
     feedback = _feedback(name, rank, widths, arguments)
     with warnings.catch_warnings():
         # A run that stops early is named in the summary.
         warnings.simplefilter("ignore", DivergenceWarning)
+        warnings.filterwarnings("ignore", message="nothing moved")
         made = simulate(
             task, weights, feedback, times, learning_rate=arguments.learning_rate,
             weight_decay=arguments.weight_decay, progress=report,
@@ -197,12 +230,15 @@ def _write(outcome: Outcome, stem: Path, arguments: argparse.Namespace) -> list[
     from linfa.plot import overview, save_figure
 
     written = [outcome.run.save(stem.with_name(stem.name + ".nc"))]
+    picture = stem.with_name(stem.name + ".png")
+    # The picture of an earlier run must not stand beside this one.
+    picture.unlink(missing_ok=True)
     if len(outcome.run.t) >= 2:
         title = f"{outcome.run.task.name}, {'-'.join(map(str, outcome.run.widths))}, {outcome.name}"
         figure = overview(
             outcome.run, outcome.theory, title=title, plateau=outcome.plateau, log_time=arguments.log_time
         )
-        written.append(save_figure(figure, stem.with_name(stem.name + ".png")))
+        written.append(save_figure(figure, picture))
     return written
 
 
@@ -248,10 +284,12 @@ def _summary(task: LinearTask, outcomes: list[Outcome]) -> None:
     for o in outcomes:
         if o.run.status != "completed":
             out.print(f"[bold red]{o.name} {o.run.status}[/] at {o.run.stopped_at:g}; its trajectory ends before that")
+        elif not o.run.excess_loss[-1] < o.run.excess_loss[0] and all((w[0] == w[-1]).all() for w in o.run.weights):
+            out.print(f"{o.name}: {MOTIONLESS}", soft_wrap=True)
     for reason in dict.fromkeys(o.why_not for o in outcomes if o.theory is None):
         without = [o.name for o in outcomes if o.theory is None and o.why_not == reason]
         which = "these runs" if len(without) == len(outcomes) > 1 else ", ".join(without)
-        out.print(f"no closed form for the whole course of {which}: {reason}", soft_wrap=True)
+        out.print(f"no closed form for the whole course of {which}: {plain(reason)}", soft_wrap=True)
 
 
 def _loss(value: float, start: float) -> str:

@@ -619,7 +619,7 @@ def preset(name: str, rank: int | None = None, seed: int = 0, **options: object)
     >>> preset("raf", rank=2).p
     'oja-label'
     """
-    if name in _SAMPLE_RULES:
+    if isinstance(name, str) and name in _SAMPLE_RULES:
         raise ValueError(f"feedback is {name!r}, which has no form in the linear theory: {_SAMPLE_RULES[name]}")
     name = choice("feedback", name, PRESETS)
     if name in _LOW_RANK_RULES and (rank is not None or name != "kolen-pollack"):

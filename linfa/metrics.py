@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import entr
 
 from linfa._algebra import transposed
-from linfa._check import real_array
+from linfa._check import integer, matching, real_array
 
 # A vector shorter than this has no direction: its cosine is NaN. Signals at rounding level read as misaligned.
 NORM_FLOOR = 1e-150
@@ -155,6 +155,8 @@ def _directions(a: np.ndarray, b: np.ndarray, matrices: bool) -> tuple[np.ndarra
     """Unit vectors along a and b (matrices flattened) and whether both have a direction at all."""
     a = real_array("a", a, tuple(range(1, 8)))
     b = real_array("b", b, tuple(range(1, 8)))
+    if (a.ndim == 1) != (b.ndim == 1) and matrices:
+        raise ValueError(f"b has shape {b.shape}; it must match a, {a.shape}: both vectors, or both matrices")
     if matrices and a.ndim > 1:
         if a.shape[-2:] != b.shape[-2:]:
             raise ValueError(f"b has matrices of shape {b.shape[-2:]}; it must match a, {a.shape[-2:]}")
@@ -246,7 +248,8 @@ def chance_band(shape: tuple[int, int]) -> float:
     >>> chance_band((5, 20))
     0.1
     """
-    return float(1.0 / np.sqrt(np.prod(shape)))
+    rows, columns = (integer(f"shape[{k}]", size, at_least=1) for k, size in enumerate(shape))
+    return float(1.0 / np.sqrt(rows * columns))
 
 
 def norm_ratio(feedback: np.ndarray, weight: np.ndarray) -> np.ndarray | float:
@@ -260,6 +263,12 @@ def norm_ratio(feedback: np.ndarray, weight: np.ndarray) -> np.ndarray | float:
     """
     b_scale, b = _scaled(real_array("feedback", feedback, tuple(range(2, 8))))
     w_scale, w = _scaled(real_array("weight", weight, tuple(range(2, 8))))
+    try:
+        np.broadcast_shapes(b.shape[:-2], w.shape[:-2])
+    except ValueError as error:
+        raise ValueError(
+            f"feedback and weight are stacks of {b.shape[:-2]} and {w.shape[:-2]}, which differ"
+        ) from error
     above, below = np.linalg.norm(b, axis=(-2, -1)), np.linalg.norm(w, axis=(-2, -1))
     ratio = np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan), where=below > 0)
     return (ratio * (b_scale / w_scale)[..., 0, 0])[()]
@@ -299,10 +308,10 @@ def subspace_angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.degrees(principal_angles(a, b))
 
 
-def _same_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    a, b = real_array("a", a, 2), real_array("b", b, 2)
+def _same_rows(a: np.ndarray, b: np.ndarray, first: str = "a", second: str = "b") -> tuple[np.ndarray, np.ndarray]:
+    a, b = real_array(first, a, 2), real_array(second, b, 2)
     if a.shape[0] != b.shape[0]:
-        raise ValueError(f"b has {b.shape[0]} rows; it must have {a.shape[0]}, as a has")
+        raise ValueError(f"{second} has {b.shape[0]} rows; it must have {a.shape[0]}, as {first} has")
     return a, b
 
 
@@ -340,7 +349,7 @@ def centred_kernel_alignment(x: np.ndarray, y: np.ndarray) -> float:
     >>> round(centred_kernel_alignment([[0.0], [1.0], [2.0]], [[1.0], [3.0], [5.0]]), 12)
     1.0
     """
-    x, y = _same_rows(x, y)
+    x, y = _same_rows(x, y, "x", "y")
     x, y = _scaled(x - x.mean(0))[1], _scaled(y - y.mean(0))[1]
     below = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
     return float(np.linalg.norm(y.T @ x) ** 2 / below) if below > 0 else float("nan")
@@ -386,21 +395,36 @@ def mode_recovery(network_map: np.ndarray, left: np.ndarray, strengths: np.ndarr
     [1.0, 0.5]
     """
     network_map = real_array("network_map", network_map, tuple(range(2, 8)))
-    return mode_projection(network_map, left, right) / real_array("strengths", strengths, 1)
+    strengths = real_array("strengths", strengths, 1)
+    if (strengths <= 0).any():
+        raise ValueError(f"strengths holds {strengths.min():g}; every strength must be positive")
+    return mode_projection(network_map, left, right) / strengths
 
 
 def mode_projection(network_map: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Strength of the map along each mode, u_kᵀ W v_k = [Uᵀ W V]_kk, for maps (..., o, i): (..., d)."""
+    left, right = np.asarray(left), np.asarray(right)
+    matching("left", left, (network_map.shape[-2], None))
+    matching("right", right, (network_map.shape[-1], left.shape[-1]))
     return np.einsum("ok,...oi,ik->...k", left, network_map, right, optimize=True)
+
+
+def _fits(name: str, matrix: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """As `matching`, for arrays; SymPy checks its own matrices."""
+    if isinstance(matrix, np.ndarray):
+        matching(name, matrix, shape)
 
 
 def balancedness(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """D = W_{l+1}ᵀ W_{l+1} − W_l W_lᵀ, conserved under backprop (A4); stacks keep their leading axes."""
+    _fits("upper", upper, (None, lower.shape[-2]))
     return transposed(upper) @ upper - lower @ transposed(lower)
 
 
 def feedback_balance(lower: np.ndarray, upper: np.ndarray, feedback: np.ndarray) -> np.ndarray:
     """C = W_l W_lᵀ − B W_{l+1} − (B W_{l+1})ᵀ, conserved under fixed feedback B (B1); stacks keep their axes."""
+    _fits("upper", upper, (None, lower.shape[-2]))
+    _fits("feedback", feedback, (lower.shape[-2], upper.shape[-2]))
     carried = feedback @ upper
     return lower @ transposed(lower) - carried - transposed(carried)
 

@@ -132,7 +132,10 @@ def _time_axis(axes: Axes, run: Trajectory, log_time: bool) -> None:
     updates = "learning_rate" in run.settings
     axes.set_xlabel("updates" if updates else "time t  (unit time constant)")
     if log_time:
+        later = run.t[run.t > 0]
         axes.set_xscale("log")
+        if later.size:
+            axes.set_xlim(later[0] * 0.8, later[-1] * 1.25)
 
 
 def _visible(run: Trajectory, log_time: bool) -> np.ndarray:
@@ -140,7 +143,16 @@ def _visible(run: Trajectory, log_time: bool) -> np.ndarray:
     return run.t > 0 if log_time else np.ones(len(run.t), dtype=bool)
 
 
-def _single(run: Trajectory) -> None:
+def _single(run: Trajectory, theory: Trajectory | None = None) -> None:
+    """That these are a single run and, if given, a single prediction for the same task."""
+    for name, given in (("run", run), ("theory", theory)):
+        if given is not None and not isinstance(given, Trajectory):
+            raise TypeError(f"{name} is {type(given).__name__}; it must be a Trajectory")
+    if theory is not None:
+        if theory.members is not None:
+            raise ValueError(f"theory is an ensemble of {theory.members} members; plot one with theory.member(index)")
+        if not np.array_equal(theory.task.sigma_yx, run.task.sigma_yx):
+            raise ValueError("theory is of another task than run; a prediction is drawn over what it predicts")
     if run.members is not None:
         raise ValueError(f"run is an ensemble of {run.members} members; plot one with run.member(index)")
 
@@ -159,7 +171,7 @@ def draw(axes: Axes, run: Trajectory, values: np.ndarray, colour: str, *, theory
 
 def loss(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, log_time: bool = False) -> None:
     """Excess loss over time, logarithmic, with the predicted curve where `theory` is given."""
-    _single(run)
+    _single(run, theory)
     if theory is not None:
         draw(axes, theory, theory.excess_loss, "0.25", theory=True, log_time=log_time)
     draw(axes, run, run.excess_loss, _colours(1)[0], theory=False, log_time=log_time)
@@ -174,7 +186,7 @@ def loss(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, log_t
 
 def mode_strengths(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, log_time: bool = False) -> None:
     """Strength of the map along the strongest of the task's explained modes; dotted: the strength to be learned."""
-    _single(run)
+    _single(run, theory)
     goals = run.task.explained_modes[1]
     shown = min(MOST_MODES, len(goals))
     colours = _colours(shown)
@@ -208,7 +220,7 @@ def mode_strengths(axes: Axes, run: Trajectory, theory: Trajectory | None = None
 
 def alignment(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, log_time: bool = False) -> None:
     """Cosine of weights and feedback, layer by layer, and of the signals; grey: the band of unrelated matrices."""
-    _single(run)
+    _single(run, theory)
     if not len(run.chance_alignment):
         axes.text(0.5, 0.5, "no hidden layer", ha="center", transform=axes.transAxes)
         return
@@ -244,7 +256,7 @@ def effective_rank(axes: Axes, run: Trajectory, theory: Trajectory | None = None
     """Effective rank of the map; dotted: that of the best map."""
     from linfa.metrics import effective_rank as of_matrix
 
-    _single(run)
+    _single(run, theory)
     goal = float(of_matrix(run.task.target))
     axes.axhline(goal, color="0.4", linestyle=":", linewidth=1.2)
     axes.text(0.99, goal, "best map ", color="0.35", ha="right", va="bottom", transform=axes.get_yaxis_transform())
@@ -290,7 +302,7 @@ def overview(
     ValueError
         If the run is an ensemble, or holds fewer than two times.
     """
-    _single(run)
+    _single(run, theory)
     if len(run.t) < 2:
         raise ValueError(f"run holds {len(run.t)} times; a plot needs at least 2")
 
@@ -319,7 +331,7 @@ def overview(
             axes.set_title(letter, fontweight="bold")
         key = "marks: simulation, " + ("lines: theory" if theory is not None else "thin lines guide the eye")
         if title:
-            figure.suptitle(title, fontsize=13)
+            figure.suptitle(title, fontsize=13, parse_math=False)
         figure.supxlabel(f"{key}, dotted: the task", fontsize=10, color="0.3")
         return figure
 

@@ -10,7 +10,7 @@ import numpy as np
 from linfa import claims
 from linfa._check import nearest
 from linfa.claims import Check
-from linfa.terminal import console, progress, table
+from linfa.terminal import console, plain, progress, table
 
 
 def verify(
@@ -72,7 +72,7 @@ def _run_file(source: str) -> None:
     before = set(claims.names())
     try:
         runpy.run_path(str(path), run_name="__linfa_claims__")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{source} failed: {type(error).__name__}: {error}") from error
     if not set(claims.names()) - before:
         raise ValueError(f"{source} registered no claim; decorate a function with @linfa.claims.claim(...)")
@@ -86,7 +86,7 @@ def _list(chosen: list[str], as_json: bool) -> int:
         return 0
     rows = table("claim", "entry", "accuracy", "what is compared")
     for c in found:
-        rows.add_row(c.name, c.entry, c.accuracy, c.title)
+        rows.add_row(c.name, plain(c.entry), c.accuracy, plain(c.title))
     console().print(rows)
     return 0
 
@@ -106,7 +106,7 @@ def _guarded(name: str, quick: bool) -> Check:
     claim = claims.get(name)
     try:
         return claim.check(quick=quick)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
         failed = [np.array(np.nan)]
         return Check(
@@ -140,8 +140,10 @@ def _print_checks(checks: list[Check]) -> None:
     )
     for c in checks:
         verdict = "[green]holds[/]" if c.holds else "[bold red]FAILS[/]"
-        title = (c.title,) if with_words else ()
-        rows.add_row(c.name, c.entry, *title, f"{c.residual:.1e}", f"{c.tolerance:.0e}", verdict, f"{c.seconds:.2f} s")
+        title = (plain(c.title),) if with_words else ()
+        rows.add_row(
+            c.name, plain(c.entry), *title, f"{c.residual:.1e}", f"{c.tolerance:.0e}", verdict, f"{c.seconds:.2f} s"
+        )
     out.print(rows)
     failed = [c.name for c in checks if not c.holds]
     total = sum(c.seconds for c in checks)
@@ -185,11 +187,11 @@ def _over(chosen: list[str], over: str, quick: bool, as_json: bool) -> int:
             update(f"{claim.name}  {knob} = {value:.3g}", k)
             try:
                 found.append((float(value), claim.check(quick=quick, **{knob: value}), ""))
-            except (ValueError, ArithmeticError, IndexError, RuntimeWarning) as error:
+            except Exception as error:
                 if knob not in claim.knobs:
                     raise
                 # Outside its assumptions a closed form refuses; that is an answer, not a failure of the table.
-                found.append((float(value), None, str(error)))
+                found.append((float(value), None, str(error) or type(error).__name__))
     if as_json:
         rows = [
             {knob: v, "residual": c.residual if c and np.isfinite(c.residual) else None, "holds": bool(c and c.holds)}
@@ -201,11 +203,11 @@ def _over(chosen: list[str], over: str, quick: bool, as_json: bool) -> int:
     rows = table(knob, "residual", "tolerance", "verdict", right=(knob, "residual", "tolerance"))
     for value, check, why in found:
         if check is None:
-            rows.add_row(f"{value:.4g}", "-", f"{claim.tolerance:.0e}", f"refused: {why}")
+            rows.add_row(f"{value:.4g}", "-", f"{claim.tolerance:.0e}", f"refused: {plain(why)}")
         else:
             verdict = "[green]holds[/]" if check.holds else "[bold red]FAILS[/]"
             rows.add_row(f"{value:.4g}", f"{check.residual:.1e}", f"{check.tolerance:.0e}", verdict)
     out = console()
-    out.print(f"{claim.name}: {claim.title}\n")
+    out.print(f"{claim.name}: {plain(claim.title)}\n")
     out.print(rows)
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linfa._check import choice, integer, real_array, real_number, weight_matrices
+from linfa._check import ascending_times, choice, integer, real_array, real_number, weight_matrices
 from linfa._threads import single_threaded_blas, thread_count
 from linfa.feedback import Feedback, Resolved
 from linfa.tasks import LinearTask
@@ -27,7 +27,7 @@ _DIVERGED_BEYOND = 1e12
 _SLICE_WORK = 5e7
 
 
-_MOTIONLESS = (
+MOTIONLESS = (
     "nothing moved: the start is a fixed point of this rule; from zero weights backprop and sign-symmetry stay there, "
     "so start them from small ones"
 )
@@ -139,16 +139,13 @@ def simulate(
         states, saved, status, stopped = _run_member(plan, resolved, weights, progress=progress)
     if status != "completed":
         warnings.warn(_explain(status, stopped, plan), DivergenceWarning, stacklevel=2)
-    elif saved > 1 and (states[0] == states[saved - 1]).all() and (task.sigma_yx != 0).any():
-        warnings.warn(_MOTIONLESS, UserWarning, stacklevel=2)
+    start = initial_state(weights, resolved)[: states.shape[1]]
     times = plan.times[:saved].copy()
     if saved == 0:
         # Stopped before the first time asked for: what there is up to then is the start.
-        times, saved = np.zeros(1), 1
-        start = np.concatenate(
-            [np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in feedback_layout(resolved)]
-        )
-        states[0] = start[: states.shape[1]]
+        times, saved, states[0] = np.zeros(1), 1, start
+    elif times[-1] > 0 and (states[saved - 1] == start).all() and (task.sigma_yx != 0).any():
+        warnings.warn(MOTIONLESS, UserWarning, stacklevel=2)
     kept_weights, kept_feedback = _unpack(states[:saved], weights, resolved, ())
     return Trajectory(
         task,
@@ -284,12 +281,7 @@ def check_run(
     """Everything that does not depend on the member, checked."""
     if not isinstance(task, LinearTask):
         raise TypeError(f"task is {type(task).__name__}; it must be a LinearTask")
-    times = real_array("t", t, 1)
-    if times[0] < 0:
-        raise ValueError(f"t starts at {times[0]:g}; times must not be negative")
-    if (np.diff(times) <= 0).any():
-        where = int(np.argmax(np.diff(times) <= 0))
-        raise ValueError(f"t goes from {times[where]:g} to {times[where + 1]:g} at index {where}; it must ascend")
+    times = ascending_times(t)
     method = choice("method", method, METHODS)
     if learning_rate is not None:
         learning_rate = real_number("learning_rate", learning_rate, above=0.0)
@@ -299,6 +291,11 @@ def check_run(
             raise ValueError(f"t holds {times[times != np.round(times)][0]:g}; in descent it counts updates, integers")
     elif step is not None:
         step = real_number("step", step, above=0.0)
+        # A clock of 53 bits cannot count more steps than this and still tell them apart.
+        if times[-1] / step > 1e15:
+            raise ValueError(
+                f"step is {step:g}; it must be at least {times[-1] * 1e-15:.2g} for a horizon of {times[-1]:g}"
+            )
     elif method == "rk4":
         raise ValueError("step is not given; method 'rk4' needs the length of its steps")
     decay = real_array("weight_decay", weight_decay, (0, 1))
@@ -316,7 +313,7 @@ def check_run(
         real_number("atol", atol, above=0.0),
         method,
         step,
-        integer("max_steps", max_steps, at_least=1),
+        integer("max_steps", max_steps, at_least=1, at_most=2**62),
     )
 
 
@@ -365,6 +362,11 @@ def feedback_layout(resolved: Resolved) -> list[tuple[str, int, np.ndarray, bool
     return [entry for learns in (True, False) for entry in flat if entry[3] == learns]
 
 
+def initial_state(weights: Sequence[np.ndarray], resolved: Resolved) -> np.ndarray:
+    """Weights and feedback as one vector, laid out as the core reads it."""
+    return np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in feedback_layout(resolved)])
+
+
 def _run_member(
     plan: RunPlan,
     resolved: Resolved,
@@ -377,7 +379,7 @@ def _run_member(
     from linfa.core import descent, runge_kutta
 
     problem = core_problem(plan, resolved, weights)
-    state = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in feedback_layout(resolved)])
+    state = initial_state(weights, resolved)
     n = problem.n_dynamic
     saved = np.empty((len(plan.times), n))
     work = np.zeros(problem.n_work)

@@ -1,12 +1,13 @@
 """What is to be learned: the correlations that are all a linear network sees of its data."""
 
 import warnings
+import zipfile
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from linfa._check import choice, flag, integer, read_only, real_array, seed_value, symmetric
+from linfa._check import choice, flag, integer, matching, read_only, real_array, seed_value, symmetric
 from linfa._random import orthonormal_columns, stream
 
 # Directions of Σx with less than this fraction of its largest eigenvalue, times its size, hold rounding alone.
@@ -208,7 +209,9 @@ class LinearTask:
         >>> float(LinearTask(np.eye(2)).excess_loss(np.zeros((2, 2))))
         1.0
         """
-        gap = self.target - np.asarray(network_map)
+        network_map = np.asarray(network_map)
+        matching("network_map", network_map, self.target.shape)
+        gap = self.target - network_map
         # Summing squares keeps a tiny excess accurate where a difference of traces would lose it.
         rooted = gap if self.whitened else gap @ self.input_root
         return 0.5 * np.square(rooted).sum((-2, -1))
@@ -326,7 +329,11 @@ class LinearTask:
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} samples; it must have {len(x)}, as x has")
         if centre:
+            size = np.abs(x).max()
             x, y = x - x.mean(0), y - y.mean(0)
+            # What rounding leaves of constant inputs is no variance.
+            if np.abs(x).max() <= 1e-14 * size:
+                raise ValueError("x is the same in every sample; inputs must vary in at least one direction")
         sigma_x, sigma_yx, sigma_y = x.T @ x / len(x), y.T @ x / len(x), y.T @ y / len(x)
         plain = cls(sigma_yx, sigma_x, sigma_y)
         plain.name = "data"
@@ -416,13 +423,15 @@ class LinearTask:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}; it must be an .npz file with x and y, or with sigma_yx")
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} cannot be read as an .npz file; numpy.savez writes one from arrays")
         try:
             with np.load(path, allow_pickle=False) as content:
                 arrays = {name: content[name] for name in content.files}
         except Exception as error:
             raise ValueError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from error
         if {"x", "y"} <= arrays.keys():
-            task = cls.from_data(arrays["x"], arrays["y"], whiten=whiten)
+            task = cls._from_samples(arrays["x"], arrays["y"], whiten=whiten, centre=False)
         elif "sigma_yx" in arrays:
             if whiten:
                 raise ValueError(f"{path} holds correlations; whiten is for samples x and y")

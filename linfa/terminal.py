@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -20,6 +21,11 @@ class _Pipe:
 
     def flush(self) -> None:
         sys.stdout.flush()
+
+
+def plain(text: object) -> str:
+    """Text of a user's own (a title, a path, a message), so that its brackets are not taken for markup."""
+    return escape(str(text))
 
 
 def console() -> Console:

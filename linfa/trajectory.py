@@ -11,7 +11,7 @@ import numpy as np
 
 from linfa import metrics
 from linfa._algebra import transposed
-from linfa._check import choice
+from linfa._check import choice, integer
 from linfa.feedback import Feedback, feedback_from_dict
 from linfa.tasks import LinearTask
 
@@ -215,6 +215,7 @@ class Trajectory:
         """One member of an ensemble, as the `simulate` run it equals."""
         if self.members is None:
             raise ValueError("this trajectory is a single run; only an ensemble has members")
+        index = integer("index", index)
         if not -self.members <= index < self.members:
             raise IndexError(f"index is {index}; this ensemble has {self.members} members")
         keep = np.isfinite(self.weights[0][index]).all((-2, -1))

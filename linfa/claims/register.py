@@ -112,6 +112,7 @@ class Claim:
             if name not in self.knobs:
                 known = ", ".join(self.knobs) or "none"
                 raise ValueError(f"knob {name!r} is unknown to claim {self.name!r}; it has {known}")
+            real_number(f"knob {name!r}", value)
             if isinstance(self.knobs[name], int) and value != int(value):
                 raise ValueError(f"knob {name!r} is {value:g}; claim {self.name!r} takes an integer")
         values = {k: int(v) if isinstance(self.knobs[k], int) else float(v) for k, v in knobs.items()}
@@ -230,8 +231,15 @@ def claim(
     tolerance = real_number("tolerance", tolerance, above=0.0)
     if accuracy:
         choice("accuracy", accuracy, ACCURACIES)
+    for argument, value in (("reason", reason), ("entry", entry)):
+        if not isinstance(value, str):
+            raise TypeError(f"{argument} is {value!r}; it must be text")
+    if quick is not None and not isinstance(quick, Mapping):
+        raise TypeError(f"quick is {quick!r}; it must be a dictionary of arguments")
 
     def register(function: Callable[..., tuple]) -> Callable[..., tuple]:
+        if not callable(function):
+            raise TypeError(f"function is {function!r}; it must return (predicted, simulated) when called")
         if name in _REGISTER:
             raise ValueError(f"name is {name!r}, which is taken by another claim")
         _REGISTER[name] = Claim(name, title, function, tolerance, accuracy, reason, entry, dict(quick or {}))
@@ -244,9 +252,9 @@ def _load() -> None:
     """Import the built-in families once; done late, as they need everything else."""
     global _loaded
     if not _loaded:
-        _loaded = True
         for family in _FAMILIES:
             import_module(f"linfa.claims.{family}")
+        _loaded = True
 
 
 def names() -> list[str]:

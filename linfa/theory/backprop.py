@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from linfa._check import integer
+from linfa._check import integer, real_array
 
 
 def logistic_strength(t: Any, s: Any, start: Any, variance: Any = 1, xp: ModuleType = np) -> Any:
@@ -131,7 +131,9 @@ def depth_strength(t: np.ndarray, s: float, start: float, depth: int) -> np.ndar
     """
     if not 0.0 < start < s:
         raise ValueError(f"start is {start:g}; it must lie between 0 and the strength s = {s:g}")
-    t = np.asarray(t, dtype=float)
+    t = real_array("t", t, (0, 1))
+    if (t < 0).any():
+        raise ValueError(f"t holds {t.min():g}; times must not be negative")
     if integer("depth", depth, at_least=2) == 2:
         return logistic_strength(t, s, start)
     goal = t + depth_time(start, s, depth)

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linfa._check import real_array, weight_matrices
+from linfa._check import ascending_times, weight_matrices
 from linfa.feedback import Backprop, Feedback, Resolved
+from linfa.simulation import resolve_feedback
 from linfa.tasks import LinearTask
 from linfa.theory.backprop import depth_strength
 from linfa.theory.chain_alignment import chain_weights
 from linfa.theory.deep_direct import direct_weights
 from linfa.theory.low_rank import low_rank_weights
-from linfa.theory.riccati import balanced_backprop
+from linfa.theory.riccati import balance_of, balanced_backprop
 from linfa.trajectory import Trajectory, repeat_in_time
 
 
@@ -55,17 +56,27 @@ def exact(task: LinearTask, weights: Sequence[np.ndarray], feedback: Feedback, t
     >>> bool(exact(task, weights, feedback, [100.0]).loss[0] < 1e-20)
     True
     """
-    weights, times = weight_matrices(weights), real_array("t", t, 1)
+    weights, times = weight_matrices(weights), ascending_times(t)
+    if not isinstance(task, LinearTask):
+        raise TypeError(f"task is {type(task).__name__}; it must be a LinearTask")
+    resolved = resolve_feedback(task, weights, feedback)
     if not task.whitened:
         raise NoClosedForm("task has correlated inputs; the closed forms here are for whitened ones")
+    if not len(task.strengths):
+        # Nothing is to be learned; from zero weights nothing moves, which is a course in closed form.
+        if any(w.any() for w in weights):
+            raise NoClosedForm("task has no modes; from weights other than zero there is no closed form")
+        still = [repeat_in_time(w, len(times), members=False) for w in weights]
+        return _with_feedback(task, feedback, resolved, times, still)
     if isinstance(feedback, Backprop):
         if len(weights) != 2 or _mode_amplitudes(task, weights) is not None:
             return _aligned_backprop(task, weights, feedback, times)
         try:
-            return balanced_backprop(task, weights, times)
+            balance_of(weights)
         except ValueError as error:
             raise NoClosedForm(str(error)) from error
-    return _fixed_feedback(task, weights, feedback, times)
+        return balanced_backprop(task, weights, times)
+    return _fixed_feedback(task, weights, feedback, resolved, times)
 
 
 def _mode_amplitudes(task: LinearTask, weights: list[np.ndarray]) -> np.ndarray | None:
@@ -111,12 +122,13 @@ def _aligned_backprop(task: LinearTask, weights: list[np.ndarray], feedback: Bac
     return Trajectory(task, feedback, times, saved, source="theory", settings={"method": "modes"})
 
 
-def _fixed_feedback(task: LinearTask, weights: list[np.ndarray], feedback: Feedback, times: np.ndarray) -> Trajectory:
+def _fixed_feedback(
+    task: LinearTask, weights: list[np.ndarray], feedback: Feedback, resolved: Resolved, times: np.ndarray
+) -> Trajectory:
     if len(weights) < 2:
         raise NoClosedForm("weights is a single matrix; there is no layer to feed back to")
     if any(w.any() for w in weights):
         raise NoClosedForm("weights are not zero; fixed feedback has a closed form from zero weights")
-    resolved = feedback.resolve((task.inputs, *(w.shape[0] for w in weights)))
     if resolved.b_rule != "fixed" or resolved.q_rule != "fixed" or set(resolved.p_rules) - {"fixed"}:
         raise NoClosedForm(f"feedback {feedback.name!r} learns; the closed form is for fixed feedback")
     if len(weights) > 2:
@@ -139,9 +151,11 @@ def _fixed_feedback(task: LinearTask, weights: list[np.ndarray], feedback: Feedb
 
 
 def _gain(q: np.ndarray) -> float | None:
-    """g where QᵀQ = g I to rounding, else None."""
+    """g > 0 where QᵀQ = g I to rounding, else None."""
     gram = q.T @ q
     gain = float(np.trace(gram) / len(gram))
+    if not gain > 0.0:
+        return None
     return gain if np.abs(gram - gain * np.eye(len(gram))).max() <= 1e-10 * gain else None
 
 
@@ -162,6 +176,7 @@ def _deep_feedback(task: LinearTask, feedback: Feedback, resolved: Resolved, tim
 def _with_feedback(
     task: LinearTask, feedback: Feedback, resolved: Resolved, times: np.ndarray, weights: list[np.ndarray]
 ) -> Trajectory:
-    held = {key: [repeat_in_time(m, len(times), members=False) for m in ms] for key, ms in resolved.matrices.items()}
+    matrices = resolved.matrices or {}
+    held = {key: [repeat_in_time(m, len(times), members=False) for m in ms] for key, ms in matrices.items()}
     settings = {"method": "modes", "transport": resolved.transport, "direct": resolved.direct}
     return Trajectory(task, feedback, times, weights, held, source="theory", settings=settings)

@@ -57,6 +57,8 @@ def learned_map(task: LinearTask, feedback: np.ndarray, lower: np.ndarray | None
     >>> learned_map(task, np.array([[1.0, 0.0], [0.0, 0.0]])).tolist()
     [[2.0, 0.0], [0.0, 0.0]]
     """
+    if not isinstance(task, LinearTask):
+        raise TypeError(f"task is {type(task).__name__}; it must be a LinearTask")
     feedback = real_array("feedback", feedback, 2)
     if feedback.shape[1] != task.outputs:
         raise ValueError(f"feedback is {feedback.shape}; it must be (hidden, {task.outputs})")

@@ -7,13 +7,16 @@ by QR decomposition is linfa's own: the usual form loses all digits at late time
 import numpy as np
 
 from linfa._algebra import transposed
-from linfa._check import real_array, weight_matrices
+from linfa._check import ascending_times, weight_matrices
 from linfa.feedback import Backprop
+from linfa.simulation import resolve_feedback
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory
 
 # Largest |eigenvalue of F| × time in one propagation step; e^{15} leaves half the digits of a column to spare.
 _LONGEST = 15.0
+# By then 1/t decays have fallen to 1e-6 of a step, and everything else has arrived long since.
+_MOST_STEPS = 1_000_000
 
 
 def balance_of(weights: list[np.ndarray]) -> float:
@@ -59,14 +62,20 @@ def propagate(stack: np.ndarray, values: np.ndarray, vectors: np.ndarray, span: 
     span : float, ≥ 0
     """
     hidden = stack.shape[1]
-    steps = max(1, int(np.ceil(np.abs(values).max() * span / _LONGEST)))
+    steps = max(1.0, np.ceil(np.abs(values).max() * span / _LONGEST))
     x = values * (span / steps)
     ratio = np.where(x == 0.0, 1.0, np.expm1(2.0 * x) / np.where(x == 0.0, 1.0, 2.0 * x))
     root, growth = np.sqrt(span / steps * ratio)[:, None], np.exp(x)[:, None]
     turned = vectors.T @ stack
-    for _ in range(steps):
+    made, gram = 0, turned @ turned.T
+    while made < steps:
         triangle = np.linalg.qr(np.vstack([np.eye(hidden), root * turned]), mode="r")
         turned = np.linalg.solve(triangle.T, (growth * turned).T).T
+        made, before, gram = made + 1, gram, turned @ turned.T
+        # A step of 15 e-foldings that changes nothing has arrived; so will all that follow. Directions in which F
+        # vanishes fade as 1/t: they stop here once a step changes them by less than the digits that count.
+        if np.linalg.norm(gram - before) <= 1e-15 * np.linalg.norm(gram) or made >= _MOST_STEPS:
+            break
     return vectors @ turned
 
 
@@ -100,11 +109,12 @@ def balanced_backprop(task: LinearTask, weights: list[np.ndarray], t: np.ndarray
     >>> bool(run.loss[-1] < 1e-12)
     True
     """
+    resolve_feedback(task, weight_matrices(weights), Backprop())
     if not task.whitened:
         raise ValueError("task has correlated inputs; the Riccati solution is for whitened ones")
     weights = weight_matrices(weights)
     balance = balance_of(weights)
-    times = real_array("t", t, 1)
+    times = ascending_times(t)
     inputs, outputs = task.inputs, task.outputs
     flow = np.zeros((inputs + outputs, inputs + outputs))
     flow[:inputs, :inputs] = -0.5 * balance * np.eye(inputs)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from linfa._check import real_array
+from linfa._check import matching, real_array
 
 
 def backprop_max_rate(strongest: Any, depth: Any = 2) -> Any:
@@ -91,7 +91,9 @@ def error_spectrum(lower: np.ndarray, upper: np.ndarray, carrier: np.ndarray | N
     [2.0, 2.0, 2.0, 2.0]
     """
     lower, upper = real_array("lower", lower, 2), real_array("upper", upper, 2)
+    matching("upper", upper, (None, lower.shape[0]))
     carrier = upper.T if carrier is None else real_array("carrier", carrier, 2)
+    matching("carrier", carrier, upper.shape[::-1])
     output_side = np.linalg.eigvals(upper @ carrier).astype(complex)
     input_side = np.linalg.eigvalsh(lower.T @ lower)
     return (output_side[:, None] + input_side[None, :]).ravel()
@@ -108,6 +110,8 @@ def max_rate(spectrum: np.ndarray) -> float:
     0.5
     """
     z = np.asarray(spectrum, dtype=complex).ravel()
+    if not z.size:
+        raise ValueError("spectrum is empty; it must hold at least one eigenvalue")
     size = np.abs(z) ** 2
     if (z.real <= 0).any():
         return 0.0
