@@ -9,7 +9,24 @@ from linfa._check import nearest
 __all__ = ["FigureSpec", "get", "names"]
 
 # In the order in which a lecture would show them; the module of `a-b` is `a_b`.
-_NAMES = ("backprop-modes", "shrinkage")
+_NAMES = (
+    "backprop-modes",
+    "staircase",
+    "alignment-rank",
+    "low-rank-recovery",
+    "plateau-leak",
+    "phase-portrait",
+    "shrinkage",
+    "lazy-rich",
+    "learning-rate",
+    "oja-freezing",
+    "conserved",
+    "direct-depth",
+    "published-experiment",
+    "digits",
+    "vector-field",
+    "learning-modes",
+)
 
 
 def names() -> list[str]:

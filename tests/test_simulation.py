@@ -211,13 +211,13 @@ def dense_errors(step):
     """Errors at times between steps of equal length, with the adaptive integrator held to that step."""
     times = (np.arange(0.0, HORIZON - step / 2, step)[:, None] + step * np.array([0.17, 0.5, 0.83])).ravel()
     weights = aligned_start()
-    plan = simulation._plan(LOGISTIC_TASK, 2, times, None, 0.0, 1.0, 1e30, "dormand-prince", None, 10**6)
+    plan = simulation.check_run(LOGISTIC_TASK, 2, times, None, 0.0, 1.0, 1e30, "dormand-prince", None, 10**6)
     resolved = linfa.Backprop().resolve((3, 5, 4))
-    problem = simulation._problem(plan, resolved, weights)
+    problem = simulation.core_problem(plan, resolved, weights)
     state = np.concatenate([w.ravel() for w in weights])
     n = state.size
     saved, stages = np.empty((len(times), n)), np.zeros((runge_kutta.STAGES, n))
-    clock, counters = np.zeros(3), np.zeros(4, dtype=np.int64)
+    clock, counters = np.zeros(3), np.zeros(5, dtype=np.int64)
     arguments = (problem, state, stages, np.empty(n), np.zeros(problem.n_work), times, saved, clock, counters)
     status = runge_kutta.integrate_adaptive(*arguments, 1.0, 1e30, 1e12, 10**6, 0)
     while status == runge_kutta.RUNNING:
