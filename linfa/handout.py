@@ -4,6 +4,7 @@ import base64
 import html
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -210,7 +211,7 @@ def derive(
     else:
         print("\n\n\n".join(terminal(d) for d in chosen))
     for name, words in unproved:
-        print(f"NOT PROVED in {name}: {words}")
+        print(f"NOT PROVED in {name}: {words}", file=sys.stderr)
     return 1 if unproved else 0
 
 

@@ -56,7 +56,14 @@ def verify(
         return _list(chosen, as_json)
     if over is not None:
         return _over(chosen, over, quick, as_json)
-    checks = check_all(chosen, quick)
+    checks: list[Check] = []
+    try:
+        checks = check_all(chosen, quick, checks)
+    except KeyboardInterrupt:
+        # What was checked before Ctrl-C is shown all the same.
+        if checks and not as_json:
+            _print_checks(checks)
+        raise
     if as_json:
         print(json.dumps([_row(check) for check in checks], indent=2))
     else:
@@ -91,9 +98,9 @@ def _list(chosen: list[str], as_json: bool) -> int:
     return 0
 
 
-def check_all(chosen: list[str], quick: bool) -> list[Check]:
-    """Check claims one after the other, with a progress bar on a terminal."""
-    checks = []
+def check_all(chosen: list[str], quick: bool, checks: list[Check] | None = None) -> list[Check]:
+    """Check claims one after the other, with a progress bar on a terminal; outcomes are added to `checks`."""
+    checks = [] if checks is None else checks
     with progress(len(chosen)) as update:
         for k, name in enumerate(chosen):
             update(name, k)
