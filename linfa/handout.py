@@ -22,6 +22,8 @@ _GIVEN = "given"
 def _latex(expression: object) -> str:
     """LaTeX of one expression, with signs merged (SymPy writes a negative term of a matrix sum as ``+ -``)."""
     text = sympy.latex(expression, ln_notation=True)
+    # A prime is a superscript: a power or transpose of a primed symbol needs braces around it.
+    text = re.sub(r"(\{?[A-Za-z\\]+\}?'(?:_\{[^{}]*\})?)(?=\^)", r"{\1}", text)
     return re.sub(r"\+ -", "-", text)
 
 

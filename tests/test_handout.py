@@ -54,6 +54,8 @@ def test_latex_is_balanced_and_keeps_every_character(name):
         plain = text.replace("\\" + opening, "").replace("\\" + closing, "")
         assert plain.count(opening) == plain.count(closing)
     assert text.count(r"\begin{") == text.count(r"\end{")
+    # LaTeX stops at a second superscript on a primed symbol.
+    assert not re.search(r"'(_\{[^{}]*\})?\^", text)
     # Formulas and prose are ASCII or letters that Latin fonts have: nothing that LaTeX would drop.
     assert {c for c in text if ord(c) > 0x17F} == set()
 
