@@ -4,6 +4,7 @@ import html
 from pathlib import Path
 
 from linfa import figures
+from linfa._words import html_words
 from linfa.figures import FigureSpec
 from linfa.plot import save_animation, save_figure
 from linfa.terminal import progress
@@ -109,7 +110,7 @@ def _gallery() -> str:
         claims = " ".join(f"<code>{html.escape(c)}</code>" for c in spec.claims)
         parts += [
             f'<figure id="{name}"><img src="{name}.png" alt="{html.escape(spec.title)}">',
-            f"<figcaption><h2>{html.escape(spec.title)}</h2><p>{html.escape(spec.words)}</p>",
+            f"<figcaption><h2>{html_words(spec.title)}</h2><p>{html_words(spec.words)}</p>",
             f'<p class="small">claims: {claims}<br><code>linfa figure {name}</code></p></figcaption></figure>',
         ]
     return "\n".join([*parts, "</body></html>\n"])
