@@ -23,7 +23,7 @@ _HOMES = {
     "DivergenceWarning": "linfa.simulation",
     "Trajectory": "linfa.trajectory",
 }
-_MODULES = ("claims", "metrics", "plot", "theory", "feedback", "tasks", "networks", "core")
+_MODULES = ("claims", "metrics", "plot", "theory", "feedback", "presets", "tasks", "networks", "core")
 
 __all__ = [*_HOMES, "claims", "metrics", "plot", "theory"]
 

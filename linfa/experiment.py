@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from linfa._check import choice, integer, real_number
-from linfa.feedback import Feedback, preset
+from linfa.feedback import Feedback
 from linfa.networks import KINDS, initial_weights
+from linfa.presets import preset
 from linfa.simulation import MOTIONLESS, DivergenceWarning, check_run, resolve_feedback, simulate
 from linfa.tasks import LinearTask
 from linfa.terminal import console, plain, progress, table

@@ -8,7 +8,8 @@ import pytest
 
 import linfa
 from linfa import claims, metrics
-from linfa.feedback import feedback_from_dict, preset
+from linfa.feedback import feedback_from_dict
+from linfa.presets import preset
 from linfa.theory import backprop, chain_alignment, feedback_alignment, low_rank, riccati, stability
 from linfa.theory.exact import NoClosedForm
 

@@ -16,7 +16,7 @@ import pytest
 import linfa
 from linfa import claims
 from linfa.cli import main
-from linfa.feedback import preset
+from linfa.presets import preset
 from linfa.simulation import DivergenceWarning
 
 LINFA = Path(sys.executable).with_name("linfa")

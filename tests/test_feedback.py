@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import linfa
-from linfa.feedback import PRESETS, feedback_from_dict, preset
+from linfa.feedback import feedback_from_dict
+from linfa.presets import PRESETS, preset
 
 WIDTHS = (5, 8, 6, 3)
 CHAIN = [(8, 6), (6, 3)]

@@ -89,6 +89,27 @@ def paired_root(z: Any, angle: Any, xp: ModuleType = np) -> Any:
     return -c * xp.log(1 - 2 * z * c + z**2) + 2 * s * xp.atan(z * s / (1 - z * c))
 
 
+def rising_amplitude(t: np.ndarray, s: np.ndarray, beta: float, depth: int) -> np.ndarray:
+    """a(t) under a' = s − β aⁿ from zero, n = 2^L − 1: the law of every mode under fixed feedback, (T, d).
+
+    Parameters
+    ----------
+    t : array (T,), times ≥ 0
+    s : array (d,), strengths > 0
+    beta : float, β > 0
+    depth : int, L ≥ 2
+
+    Examples
+    --------
+    >>> rising_amplitude(np.array([0.0, 1e3]), np.array([4.0]), 0.5, 2).round(12).ravel().tolist()
+    [0.0, 2.0]
+    """
+    power = map_power(depth)
+    t, s = np.asarray(t, dtype=float)[:, None], np.asarray(s, dtype=float)[None, :]
+    end = (s / beta) ** (1.0 / power)
+    return end * risen_fraction(t * s / end, power, lambda z: chain_rise_time(z, depth))
+
+
 def chain_amplitude(t: np.ndarray, s: np.ndarray, gains: Sequence[float]) -> np.ndarray:
     """a(t) of each mode in the lowest layer, a' = s − β aⁿ from zero, (T, d).
 
@@ -103,11 +124,8 @@ def chain_amplitude(t: np.ndarray, s: np.ndarray, gains: Sequence[float]) -> np.
     >>> chain_amplitude(np.array([0.0, 1e3]), np.array([4.0]), [1.0]).round(12).ravel().tolist()
     [0.0, 2.0]
     """
-    depth = len(gains) + 1
     _, beta = amplitude_coefficients(gains)
-    t, s = np.asarray(t, dtype=float)[:, None], np.asarray(s, dtype=float)[None, :]
-    end = (s / beta) ** (1.0 / map_power(depth))
-    return end * risen_fraction(t * s / end, map_power(depth), lambda z: chain_rise_time(z, depth))
+    return rising_amplitude(t, s, beta, len(gains) + 1)
 
 
 def chain_half_time(s: Any, gains: Sequence[Any]) -> Any:

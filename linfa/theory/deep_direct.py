@@ -17,8 +17,7 @@ from linfa._algebra import transposed
 from linfa._check import real_array
 from linfa.tasks import LinearTask
 from linfa.theory._assumptions import gains_of
-from linfa.theory.chain_alignment import chain_rise_time, map_power
-from linfa.theory.feedback_alignment import risen_fraction
+from linfa.theory.chain_alignment import rising_amplitude
 
 
 def expanded(small: Sequence[Any], feedback: Sequence[Any]) -> list[Any]:
@@ -163,12 +162,8 @@ def direct_amplitude(t: np.ndarray, s: np.ndarray, gains: Sequence[float]) -> np
     >>> direct_amplitude(np.array([0.0, 1e3]), np.array([4.0]), [1.0]).round(12).ravel().tolist()
     [0.0, 2.0]
     """
-    depth = len(gains) + 1
     _, beta = direct_coefficients(gains)
-    power = map_power(depth)
-    t, s = np.asarray(t, dtype=float)[:, None], np.asarray(s, dtype=float)[None, :]
-    end = (s / beta) ** (1.0 / power)
-    return end * risen_fraction(t * s / end, power, lambda z: chain_rise_time(z, depth))
+    return rising_amplitude(t, s, beta, len(gains) + 1)
 
 
 def direct_weights(
