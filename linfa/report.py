@@ -152,11 +152,23 @@ def _print_checks(checks: list[Check]) -> None:
             c.name, plain(c.entry), *title, f"{c.residual:.1e}", f"{c.tolerance:.0e}", verdict, f"{c.seconds:.2f} s"
         )
     out.print(rows)
+    out.print()
+    for c in checks:
+        # A gap that only closes, or is drawn at random, is shown with what it is made of.
+        if c.accuracy in ("asymptotic", "statistical"):
+            sides = f"predicted {_few(c.predicted)}, simulated {_few(c.simulated)}"
+            out.print(f"{c.name} ({c.accuracy}): {sides}; {plain(c.reason)}", soft_wrap=True)
     failed = [c.name for c in checks if not c.holds]
     total = sum(c.seconds for c in checks)
     out.print(f"\n{len(checks) - len(failed)} of {len(checks)} claims hold ({total:.1f} s)")
     if failed:
         out.print("failed: " + ", ".join(failed), soft_wrap=True)
+
+
+def _few(parts: list[np.ndarray]) -> str:
+    """The first numbers of one side of a claim."""
+    numbers = [float(np.real(x)) for part in parts for x in np.ravel(part)[:4]]
+    return " ".join(f"{x:.4g}" for x in numbers[:4]) + (" …" if sum(p.size for p in parts) > 4 else "")
 
 
 def parse_range(text: str) -> tuple[str, np.ndarray]:
