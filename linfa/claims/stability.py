@@ -136,7 +136,7 @@ def alignment_converges(fraction_below: float = 0.98, fraction_above: float = 1.
     title="decay rates of small errors under FA against eigenvalues λ_j(W1ᵀW1) + μ_k(W2B)",
     tolerance=1e-7,
     accuracy="closed form",
-    reason="central differences of one small descent update: rounding 1e-16 over a nudge of 1e-7, and its square",
+    reason="differences of one small update: rounding 1e-16 over nudge × rate = 1e-8, in every entry of the operator",
     entry="B7",
 )
 def spectrum(seed: int = 15) -> tuple:

@@ -50,10 +50,15 @@ def entry(function: Callable) -> Callable:
 
 
 def _compile(function: Callable, **options: bool) -> Callable:
-    compiled = numba.njit(
-        cache=True, nogil=True, error_model="numpy", boundscheck=False, fastmath={"reassoc", "contract"}, **options
-    )(function)
-    # Numba keeps (modification time, size) of the defining file here and compares it for equality alone.
-    index = compiled._cache._cache_file
-    index._source_stamp = (index._source_stamp, _DIGEST)
+    options |= {"nogil": True, "error_model": "numpy", "boundscheck": False, "fastmath": {"reassoc", "contract"}}
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        # Neither the package's folder nor the user's can be written to: compile anew in every process.
+        return numba.njit(**options)(function)
+    # Numba keeps (modification time, size) of the defining file here and compares it for equality alone. A version
+    # that keeps it elsewhere goes by its own stamp; the tests notice.
+    index = getattr(compiled._cache, "_cache_file", None)
+    if hasattr(index, "_source_stamp"):
+        index._source_stamp = (index._source_stamp, _DIGEST)
     return compiled
