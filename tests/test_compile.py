@@ -45,7 +45,8 @@ def test_second_process_starts_from_the_cache():
     """A warm start loads machine code: far below the ten seconds and more that compiling takes."""
     code = (
         "import numpy as np, linfa, time; w = linfa.initial_weights((2, 3, 2), scale=0.1); "
-        "start = time.perf_counter(); linfa.simulate(linfa.LinearTask(np.eye(2)), w, linfa.Backprop(), [1.0]); print(time.perf_counter() - start)"
+        "start = time.perf_counter(); linfa.simulate(linfa.LinearTask(np.eye(2)), w, linfa.Backprop(), [1.0]); "
+        "print(time.perf_counter() - start)"
     )
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     seconds = [
