@@ -44,6 +44,7 @@ def get(name: str) -> Derivation:
     ValueError
         If there is none; the message names the nearest.
     """
+    from linfa import claims
     from linfa._check import nearest
 
     known = names()
@@ -52,6 +53,8 @@ def get(name: str) -> Derivation:
     for found in _REGISTER.values():
         if name in found.claims:
             return found
+    if name in claims.names():
+        raise ValueError(f"claim {name!r} has no derivation of its own; linfa derive --list names what there is")
     options = [*known, *(claim for found in _REGISTER.values() for claim in found.claims)]
     raise ValueError(
         f"derivation {name!r} is unknown{nearest(str(name), options) or '; linfa derive --list names them'}"

@@ -85,7 +85,7 @@ def backprop_drift(result: object) -> Iterator[Step]:
     assumptions=("any data", "any fixed B, of any rank, low-rank Q P included", "gradient flow"),
     source="Lillicrap, Cownden, Tweed & Akerman 2016",
     result=lambda: feedback_balance(W1, W2, B),
-    claims=("fa-conservation", "fa-chain-conservation", "dfa-conservation"),
+    claims=("fa-conservation", "fa-chain-conservation", "dfa-conservation", "fa-alignment-needs-decay"),
 )
 def alignment_conservation(result: object) -> Iterator[Step]:
     """Why do the forward weights turn towards the feedback at all? Because a quantity is conserved: as W1 grows, the

@@ -19,6 +19,7 @@ i, h, o = symbols("i h o", integer=True, positive=True)
     assumptions=("W1(0) = 0, W2(0) = 0", "any data, any fixed B of any rank"),
     source="Lillicrap et al. 2016 in part; the rest derived here",
     result=lambda: MatrixSymbol("A", o, i) * MatrixSymbol("A", o, i).T,
+    claims=("fa-zero-start-small", "fa-alignment-theorem"),
 )
 def zero_start(result: object) -> Iterator[Step]:
     """Whatever the hidden layer's size, everything happens in matrices as small as the error. The symmetric part of M
@@ -55,7 +56,7 @@ def zero_start(result: object) -> Iterator[Step]:
     assumptions=("zero initial weights", "whitened inputs", "BᵀB = g I", "any target T = U diag(s) Vᵀ"),
     source="derived here",
     result=lambda: rise_time(z, xp=sympy),
-    claims=("fa-modes",),
+    claims=("fa-modes", "fa-effective-rank"),
 )
 def modes(result: object) -> Iterator[Step]:
     """Unlike backprop, feedback alignment has no plateau at small weights: the error reaches W1 at once."""

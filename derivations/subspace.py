@@ -153,7 +153,7 @@ def oja(result: object) -> Iterator[Step]:
         escape_rate(eta, *symbols("s sigma_2", positive=True)),
         escape_threshold(*symbols("s sigma_2", positive=True)),
     ),
-    claims=("oja-escape-rate", "oja-escape"),
+    claims=("oja-escape-rate", "oja-escape", "oja-deflation"),
 )
 def escape(result: object) -> Iterator[Step]:
     """Oja's rule on the error looks for the largest error that is left. But a channel that has learned its mode hears

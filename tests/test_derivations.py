@@ -54,6 +54,11 @@ def test_flow_derivative_obeys_the_product_rule():
     assert chain.is_zero(moved - da * a.T - a * da.T - 3 * da)
 
 
+def test_claim_without_a_derivation_is_said_to_have_none():
+    with pytest.raises(ValueError, match="published-loop.*no derivation of its own"):
+        derivations.get("published-loop")
+
+
 def test_unknown_derivation_names_the_nearest():
     with pytest.raises(ValueError, match="fa-modes"):
         derivations.get("fa-mode")

@@ -60,8 +60,9 @@ class Check:
 
     name: str
     title: str
-    predicted: list[np.ndarray]
-    simulated: list[np.ndarray]
+    # Arrays would fill the screen where a check is only looked at.
+    predicted: list[np.ndarray] = field(repr=False)
+    simulated: list[np.ndarray] = field(repr=False)
     residual: float
     tolerance: float
     holds: bool
