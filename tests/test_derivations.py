@@ -55,7 +55,7 @@ def test_flow_derivative_obeys_the_product_rule():
 
 
 def test_claim_without_a_derivation_is_said_to_have_none():
-    with pytest.raises(ValueError, match="published-loop.*no derivation of its own"):
+    with pytest.raises(ValueError, match=r"published-loop.*no derivation of its own"):
         derivations.get("published-loop")
 
 
