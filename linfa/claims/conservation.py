@@ -37,6 +37,12 @@ def _feedback_quantities(run: Trajectory) -> list[np.ndarray]:
     return [feedback_balance(run.weights[l], run.weights[l + 1], carrier) for l, carrier in enumerate(_carriers(run))]
 
 
+def _held_in_flow(rules: tuple[Feedback, ...], widths: tuple[int, ...], horizon: float, seed: int) -> tuple:
+    """Both sides of the law of fixed feedback, for several rules in a network of these sizes."""
+    t = np.linspace(0.0, horizon, 11)
+    return _held([q for rule in rules for q in _feedback_quantities(_run(rule, widths, t, seed, **TIGHT))])
+
+
 @claim(
     "backprop-balancedness",
     title="W_{l+1}ᵀW_{l+1} − W_lW_lᵀ constant along the flow, correlated inputs, depth 2 and 4",
@@ -103,10 +109,7 @@ def balancedness_descent(learning_rate: float = 0.02, updates: int = 1000, seed:
 )
 def alignment_flow(horizon: float = 10.0, seed: int = 6) -> tuple:
     """B1 in the flow, two layers."""
-    quantities = []
-    for feedback in (FeedbackAlignment(seed=seed), LowRankFeedback(rank=2, seed=seed)):
-        quantities += _feedback_quantities(_run(feedback, (6, 8, 5), np.linspace(0, horizon, 11), seed, **TIGHT))
-    return _held(quantities)
+    return _held_in_flow((FeedbackAlignment(seed=seed), LowRankFeedback(rank=2, seed=seed)), (6, 8, 5), horizon, seed)
 
 
 @claim(
@@ -119,10 +122,7 @@ def alignment_flow(horizon: float = 10.0, seed: int = 6) -> tuple:
 )
 def chain_flow(horizon: float = 5.0, seed: int = 6) -> tuple:
     """B1 for each l < L of a chain of depth 4."""
-    quantities = []
-    for feedback in (FeedbackAlignment(seed=seed), LowRankFeedback(rank=3, seed=seed)):
-        quantities += _feedback_quantities(_run(feedback, DEEP, np.linspace(0, horizon, 11), seed, **TIGHT))
-    return _held(quantities)
+    return _held_in_flow((FeedbackAlignment(seed=seed), LowRankFeedback(rank=3, seed=seed)), DEEP, horizon, seed)
 
 
 @claim(
@@ -135,10 +135,7 @@ def chain_flow(horizon: float = 5.0, seed: int = 6) -> tuple:
 )
 def direct_flow(horizon: float = 5.0, seed: int = 6) -> tuple:
     """B1 for direct feedback of depth 4; the hidden layers are wider than the output, so each F has full rank."""
-    quantities = []
-    for feedback in (DirectFeedback(seed=seed), DirectFeedback(seed=seed, rank=2)):
-        quantities += _feedback_quantities(_run(feedback, DEEP, np.linspace(0, horizon, 11), seed, **TIGHT))
-    return _held(quantities)
+    return _held_in_flow((DirectFeedback(seed=seed), DirectFeedback(seed=seed, rank=2)), DEEP, horizon, seed)
 
 
 @claim(
