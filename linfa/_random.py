@@ -3,7 +3,7 @@
 import numpy as np
 
 # Weights and feedback drawn from the same seed must not repeat each other's numbers.
-_STREAMS = ("weights", "feedback", "task", "data", "claim")
+_STREAMS = ("weights", "feedback", "task", "data", "claim", "dropout", "noise", "validation")
 
 
 def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:

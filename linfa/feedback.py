@@ -18,7 +18,10 @@ from linfa._random import orthonormal_columns, stream
 
 Q_RULES = ("fixed", "kolen-pollack", "local", "normative")
 P_RULES = ("fixed", "oja-error", "oja-label", "local", "normative")
-DRAWS = ("gaussian", "orthonormal")
+DRAWS = ("gaussian", "orthonormal", "svd")
+# What direct feedback carries: the output error, its sign, the one-hot target, or what the output layer sends down.
+SIGNALS = ("error", "sign", "target", "below-output")
+P_SCALINGS = ("plain", "batch-deviation", "unit-deviation")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ def _draw(
     shapes: list[tuple[int, int]], seed: int, scale: float, draw: str, factor: int = 0, name: str = "draw"
 ) -> list[np.ndarray]:
     """Matrices with entries N(0, scale²/rows), or scale times orthonormal columns: Mᵀ M ≈ or = scale² I."""
+    if draw == "svd":
+        raise ValueError(f"{name} is 'svd', which factors weights; in the linear theory give q_matrices and p_matrices")
     drawn = []
     for h, (rows, columns) in enumerate(shapes):
         generator = stream(seed, "feedback", factor, h)
@@ -113,6 +118,12 @@ def _draw(
         else:
             drawn.append(scale / np.sqrt(rows) * generator.standard_normal((rows, columns)))
     return drawn
+
+
+def _only_in_samples(name: str, value: str, linear: str) -> None:
+    """Refuse, in the linear theory, what is no linear function of the error correlation."""
+    if value != linear:
+        raise ValueError(f"{name} is {value!r}, which has no form in the linear theory; it must be {linear!r} here")
 
 
 def _optional_decay(value: object) -> float | None:
@@ -207,6 +218,9 @@ class DirectFeedback(_FullFeedback):
         As in `FeedbackAlignment`.
     rank : int, optional
         Draw F_l = Q_l P of this rank instead, with one P for all layers.
+    signal : {"error", "sign", "target"}
+        What is carried. ``"sign"`` (sDFA) and ``"target"`` (DRTP, the one-hot labels; Frenkel et al. 2021) are for
+        nonlinear networks.
 
     Examples
     --------
@@ -215,12 +229,14 @@ class DirectFeedback(_FullFeedback):
     """
 
     rank: int | None = None
+    signal: str = "error"
 
     name: ClassVar[str] = "dfa"
     direct: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _set(self, signal=choice("signal", self.signal, SIGNALS[:3]))
         if self.rank is not None:
             _set(self, rank=integer("rank", self.rank, at_least=1))
             if self.matrices is not None:
@@ -228,6 +244,7 @@ class DirectFeedback(_FullFeedback):
 
     def resolve(self, widths: Sequence[int]) -> Resolved:
         """Rules and starting matrices for a network with these layer sizes."""
+        _only_in_samples("signal", self.signal, "error")
         if self.rank is None:
             return Resolved("full", direct=True, matrices=self._full_matrices(widths))
         return LowRankFeedback(rank=self.rank, seed=self.seed, scale=self.scale, draw=self.draw, direct=True).resolve(
@@ -278,6 +295,12 @@ class LowRankFeedback(Feedback):
         orthonormal rows.
     direct : bool
         Carry the output error to every hidden layer, each with a Q of its own; all start from one P.
+    signal : {"error", "below-output"}
+        What direct feedback carries: the output error, or what the output layer sends down (both have been called
+        direct RAF). The latter is for nonlinear networks.
+    p_scaling : {"plain", "batch-deviation", "unit-deviation"}
+        How Oja's rule weighs a batch: S as above, or errors centred and divided by the largest deviation of a unit, or
+        by each unit's own, as published for RAF and its direct variant. Nonlinear networks only, but for ``"plain"``.
     q_matrices, p_matrices : list of array (hidden, r), (r, source), optional
         The start itself. With direct feedback a single P serves all layers.
 
@@ -309,6 +332,8 @@ class LowRankFeedback(Feedback):
     scale: float = 1.0
     draw: str = "gaussian"
     direct: bool = False
+    signal: str = "error"
+    p_scaling: str = "plain"
     q_matrices: Sequence[np.ndarray] | None = None
     p_matrices: Sequence[np.ndarray] | None = None
 
@@ -326,6 +351,8 @@ class LowRankFeedback(Feedback):
             scale=real_number("scale", self.scale, above=0.0),
             draw=choice("draw", self.draw, DRAWS),
             direct=flag("direct", self.direct),
+            signal=choice("signal", self.signal, ("error", "below-output")),
+            p_scaling=choice("p_scaling", self.p_scaling, P_SCALINGS),
             q_matrices=_given_matrices("q_matrices", self.q_matrices),
             p_matrices=_given_matrices("p_matrices", self.p_matrices),
         )
@@ -338,6 +365,8 @@ class LowRankFeedback(Feedback):
             raise ValueError("rank is not given; it is needed to draw what q_matrices and p_matrices do not give")
         elif not self.q_matrices or not self.p_matrices:
             raise ValueError("q_matrices or p_matrices is empty; each must hold one matrix per hidden layer")
+        if self.signal != "error" and not self.direct:
+            raise ValueError(f"signal is {self.signal!r}, which direct feedback carries; direct is False")
         if self.decay is not None and self.q not in ("kolen-pollack", "local") and self.p != "local":
             raise ValueError(f"decay is {self.decay:g}; the rules q={self.q!r} and p={self.p!r} have no decay term")
 
@@ -359,6 +388,8 @@ class LowRankFeedback(Feedback):
 
     def resolve(self, widths: Sequence[int]) -> Resolved:
         """Rules and starting matrices for a network with these layer sizes."""
+        _only_in_samples("signal", self.signal, "error")
+        _only_in_samples("p_scaling", self.p_scaling, "plain")
         shapes = _shapes(layer_widths(widths), self.direct)
         given_q, given_p = self.q_matrices, self.p_matrices
         if given_p is not None and self.direct and len(given_p) == 1:
@@ -492,10 +523,12 @@ class SignSymmetry(Feedback):
 
     Parameters
     ----------
-    magnitude : {"uniform", "fixed"}
-        ``"uniform"``: M_l = c_l everywhere (uSF). ``"fixed"``: M_l drawn once, |N(0, c_l²)| (frSF).
+    magnitude : {"uniform", "fixed", "redrawn"}
+        ``"uniform"``: M_l = c_l everywhere (uSF). ``"fixed"``: M_l drawn once, |N(0, c_l²)| (frSF). ``"redrawn"``: drawn
+        in every step (brSF), in nonlinear networks only.
     scale : float, optional
-        c_l; None takes √(2/(n_{l−1} + n_l)), the Glorot standard deviation of that layer.
+        c_l; None takes √(2/(n_{l−1} + n_l)), the Glorot standard deviation of that layer, or in nonlinear networks the
+        standard deviation of its initial weights.
     seed : int
         Seed of M_l.
 
@@ -518,11 +551,13 @@ class SignSymmetry(Feedback):
 
     def __post_init__(self) -> None:
         scale = None if self.scale is None else real_number("scale", self.scale, above=0.0)
-        magnitude = choice("magnitude", self.magnitude, ("uniform", "fixed"))
+        magnitude = choice("magnitude", self.magnitude, ("uniform", "fixed", "redrawn"))
         _set(self, magnitude=magnitude, scale=scale, seed=seed_value("seed", self.seed))
 
     def resolve(self, widths: Sequence[int]) -> Resolved:
         """Rules and magnitudes for a network with these layer sizes."""
+        if self.magnitude == "redrawn":
+            raise ValueError("magnitude is 'redrawn', which has no flow; 'uniform' is its mean")
         magnitudes = []
         for h, (rows, columns) in enumerate(_shapes(layer_widths(widths), direct=False)):
             size = np.sqrt(2.0 / (rows + columns)) if self.scale is None else self.scale

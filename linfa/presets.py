@@ -41,6 +41,56 @@ _SAMPLE_RULES = {
 }
 
 
+# What the published runs of the same rules add in nonlinear networks.
+_PUBLISHED = {
+    "raf": {"p_scaling": "batch-deviation"},
+    "draf": {"p_scaling": "unit-deviation"},
+    "normative": {"draw": "svd"},
+    "local": {"draw": "svd"},
+}
+NETWORK_PRESETS = PRESETS | {
+    "sdfa": "dfa that carries the sign of the error",
+    "brsf": "sign-symmetry, random magnitude drawn in every step",
+    "drtp": "direct feedback of the one-hot target",
+}
+
+
+def network_preset(name: str, rank: int | None = None, seed: int = 0, **options: object) -> Feedback:
+    """A feedback rule by its short name, for a nonlinear network.
+
+    The names of `preset`, with what the published runs add: normative and local feedback start from the singular
+    vectors of the initial weights (``draw="svd"``), RAF's P sees errors scaled by their spread over the batch. Rules
+    that only exist on samples come on top: sdfa, brsf, drtp.
+
+    Parameters
+    ----------
+    name : str
+        One of `NETWORK_PRESETS`.
+    rank, seed, **options
+        As in `preset`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `preset`.
+
+    Examples
+    --------
+    >>> network_preset("normative", rank=10).draw
+    'svd'
+    """
+    name = choice("feedback", name, NETWORK_PRESETS)
+    if name in ("sdfa", "drtp"):
+        if rank is not None:
+            raise ValueError(f"rank is {rank}; feedback {name!r} takes none")
+        return DirectFeedback(signal="sign" if name == "sdfa" else "target", seed=seed, **options)
+    if name == "brsf":
+        if rank is not None:
+            raise ValueError(f"rank is {rank}; feedback {name!r} takes none")
+        return SignSymmetry(magnitude="redrawn", seed=seed, **options)
+    return preset(name, rank, seed, **(_PUBLISHED.get(name, {}) | options))
+
+
 def preset(name: str, rank: int | None = None, seed: int = 0, **options: object) -> Feedback:
     """A feedback rule by its short name, as the command line takes it.
 
