@@ -11,22 +11,27 @@ def gather_patches(
 ) -> None:
     """rows[(n, p, q), (a, b, c)] = x[n, p·stride + a − padding, q·stride + b − padding, c], 0 beyond the border."""
     n, height, width, channels = x.shape
+    # Along a row of the window, pixels and their channels lie side by side in the image too.
+    lines = x.reshape(n, height, width * channels)
+    length = kernel * channels
     m = 0
     for image in range(n):
         for p in range(tall):
             for q in range(wide):
-                k = 0
+                left = q * stride - padding
+                first, last = max(0, -left) * channels, min(kernel, width - left) * channels
                 for a in range(kernel):
-                    y = p * stride + a - padding
-                    for b in range(kernel):
-                        z = q * stride + b - padding
-                        if 0 <= y < height and 0 <= z < width:
-                            for c in range(channels):
-                                rows[m, k + c] = x[image, y, z, c]
-                        else:
-                            for c in range(channels):
-                                rows[m, k + c] = 0.0
-                        k += channels
+                    y, k = p * stride + a - padding, a * length
+                    if 0 <= y < height and first < last:
+                        for c in range(first):
+                            rows[m, k + c] = 0.0
+                        for c in range(first, last):
+                            rows[m, k + c] = lines[image, y, left * channels + c]
+                        for c in range(last, length):
+                            rows[m, k + c] = 0.0
+                    else:
+                        for c in range(length):
+                            rows[m, k + c] = 0.0
                 m += 1
 
 
@@ -36,19 +41,19 @@ def scatter_patches(
 ) -> None:
     """Transpose of `gather_patches`: x[…] += rows[…]."""
     n, height, width, channels = x.shape
+    lines = x.reshape(n, height, width * channels)
+    length = kernel * channels
     m = 0
     for image in range(n):
         for p in range(tall):
             for q in range(wide):
-                k = 0
+                left = q * stride - padding
+                first, last = max(0, -left) * channels, min(kernel, width - left) * channels
                 for a in range(kernel):
-                    y = p * stride + a - padding
-                    for b in range(kernel):
-                        z = q * stride + b - padding
-                        if 0 <= y < height and 0 <= z < width:
-                            for c in range(channels):
-                                x[image, y, z, c] += rows[m, k + c]
-                        k += channels
+                    y, k = p * stride + a - padding, a * length
+                    if 0 <= y < height:
+                        for c in range(first, last):
+                            lines[image, y, left * channels + c] += rows[m, k + c]
                 m += 1
 
 
