@@ -37,6 +37,15 @@ examples:
   linfa simulate --task modes --modes 4 3 2 1 --inputs 8 --outputs 6 --feedback fa
   linfa simulate --task mine.npz --feedback raf --rank 3 --weight-decay 0.01
 next: linfa verify low-rank-limit""",
+    "train": """\
+examples:
+  linfa train --data digits --model mlp --feedback normative --rank 10 --epochs 12 --seed 5
+  linfa train --data cifar10 --root ~/data --model mlp --feedback raf --rank 10 --flip
+  linfa train --data cifar10 --model conv4 --feedback fa --optimiser muon --model-option normalisation=null
+  linfa train --data cifar10 --model mlp --feedback raf --rank 4 --layers dense4
+  linfa train --config run.toml --seed 3        entries of the file have the names of the options
+  linfa train --resume runs/digits-mlp-fa-adamw-seed0
+next: linfa figure --list""",
 }
 
 
@@ -60,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_derive(commands)
     _add_figure(commands)
     _add_simulate(commands)
+    _add_train(commands)
     return parser
 
 
@@ -163,6 +173,81 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     simulate.set_defaults(run=_simulate)
 
 
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    # Options that are not given stay None, so that those of a file, or the defaults of `linfa.nn.plan.Plan`, count.
+    train = _command(commands, "train", "train a nonlinear network under any rule of feedback")
+    train.add_argument("--config", metavar="FILE.toml", help="take the run from this file; options come on top")
+    train.add_argument("--resume", metavar="DIR", help="go on with the run in this folder, bit for bit")
+    data = train.add_argument_group("data")
+    data.add_argument(
+        "--data", metavar="NAME", help="digits (default), mnist, fashion-mnist, cifar10, cifar100, or a file .npz"
+    )
+    data.add_argument("--root", metavar="DIR", help="folder of the sets, in torchvision's layout (else LINFA_DATA)")
+    data.add_argument("--classes", type=int, metavar="N", help="the first N classes alone")
+    data.add_argument("--validation", type=float, metavar="N", help="hold out N training images and test on them")
+    data.add_argument("--grayscale", action="store_true", default=None, help="luminance instead of colours")
+    data.add_argument("--flip", action="store_true", default=None, help="mirror every other image")
+    data.add_argument("--crop", type=int, metavar="N", help="pad by N pixels and crop at random")
+    data.add_argument("--rotation", type=float, metavar="DEGREES", help="turn by up to so much")
+    data.add_argument("--cutout", type=int, metavar="N", help="side of a square that is cut out")
+    network = train.add_argument_group("network")
+    network.add_argument(
+        "--model", metavar="NAME", help="mlp (default), conv4, vgg, retina, resnet18, resnet20, vit, vit-6, vit-small"
+    )
+    network.add_argument(
+        "--model-option", dest="model_options", action="append", metavar="NAME=VALUE", help="as widths=[256,256]"
+    )
+    network.add_argument("--loss", metavar="NAME", help="cross-entropy (default) or squared-error")
+    network.add_argument("--precision", metavar="TYPE", help="float32 (default) or float64")
+    rule = train.add_argument_group("feedback")
+    rule.add_argument(
+        "--feedback",
+        metavar="RULE",
+        help="backprop (default) fa dfa sdfa drtp fixed kolen-pollack raf draf normative local mirror usf brsf frsf",
+    )
+    rule.add_argument(
+        "--rank", type=int, nargs="+", metavar="R", help="of low-rank feedback; one, or one for each layer"
+    )
+    rule.add_argument("--layers", nargs="+", metavar="NAME", help="give the feedback to these layers alone")
+    rule.add_argument("--others", metavar="RULE", help="feedback of the other layers then (default backprop)")
+    rule.add_argument(
+        "--feedback-option", dest="feedback_options", action="append", metavar="NAME=VALUE", help="as draw=orthonormal"
+    )
+    rule.add_argument("--feedback-rate", type=float, metavar="RATE", help="of Q and P, by an AdamW of their own")
+    rule.add_argument("--feedback-decay", type=float, metavar="WD", help="of Q and P then (default 0)")
+    rule.add_argument("--refactor-every", type=float, metavar="EPOCHS", help="fit normative Q P anew (default 0.5)")
+    rule.add_argument(
+        "--clip-signal", type=float, metavar="X", help="largest entry of the error that a layer sends down"
+    )
+    descent = train.add_argument_group("optimiser")
+    descent.add_argument("--optimiser", metavar="NAME", help="adamw (default), adam, sgd, muon")
+    descent.add_argument(
+        "--optimiser-option", dest="optimiser_options", action="append", metavar="NAME=VALUE", help="as momentum=0.9"
+    )
+    descent.add_argument("--rate", type=float, metavar="RATE", help="learning rate (default: usual for the optimiser)")
+    descent.add_argument("--weight-decay", type=float, metavar="WD", help="default 0.01")
+    descent.add_argument("--clamp", type=float, metavar="X", help="largest entry of a gradient")
+    descent.add_argument("--schedule", metavar="NAME", help="cosine (default), constant, exponential")
+    descent.add_argument("--warm-up", type=float, metavar="EPOCHS", help="of the cosine (default 0)")
+    descent.add_argument("--factor", type=float, metavar="X", help="of the exponential, for each epoch (default 0.98)")
+    descent.add_argument("--epochs", type=int, metavar="N", help="default 10")
+    descent.add_argument("--batch", type=int, metavar="N", help="default 128, or 32 for small sets")
+    run = train.add_argument_group("run")
+    run.add_argument("--seed", type=int, help="of weights, feedback and order of images (default 0)")
+    run.add_argument(
+        "--probe-every", type=int, metavar="N", help="updates between probes; 0 for none (default: 20 a run)"
+    )
+    run.add_argument(
+        "--checkpoint-every", type=int, metavar="N", help="updates between checkpoints (default: an epoch)"
+    )
+    run.add_argument("--threads", type=int, metavar="N", help="of the matrix products (default: all cores)")
+    run.add_argument("--device", metavar="NAME", help="cpu (default) or cuda")
+    run.add_argument("--out", metavar="DIR", help="folder of the run (default runs/DATA-MODEL-FEEDBACK-…)")
+    run.add_argument("--overwrite", action="store_true", help="begin anew where a run was broken off")
+    run.add_argument("--json", action="store_true", help="one object, for machines")
+    train.set_defaults(run=_train)
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from linfa import report
 
@@ -206,6 +291,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from linfa import experiment
 
     return experiment.run(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from linfa import training
+
+    return training.run(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,13 +6,15 @@ from linfa.nn.composition import Residual, Sequential
 from linfa.nn.layer import Layer, Pass
 from linfa.nn.losses import CrossEntropy, SquaredError
 from linfa.nn.maps import Conv2d, Dense
+from linfa.nn.models import MODELS, conv4, mlp, model, resnet, retina, vgg, vit
 from linfa.nn.network import Network
 from linfa.nn.normalisation import BatchNorm, LayerNorm
 from linfa.nn.parameters import Parameter
-from linfa.nn.pooling import AveragePool, GlobalAveragePool, MaxPool
+from linfa.nn.pooling import AveragePool, GlobalAveragePool, MaxPool, Subsample
 
 __all__ = [
     "GELU",
+    "MODELS",
     "AveragePool",
     "BatchNorm",
     "Conv2d",
@@ -34,6 +36,14 @@ __all__ = [
     "SelfAttention",
     "Sequential",
     "SquaredError",
+    "Subsample",
     "Tanh",
     "TokenPool",
+    "conv4",
+    "mlp",
+    "model",
+    "resnet",
+    "retina",
+    "vgg",
+    "vit",
 ]

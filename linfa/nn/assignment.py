@@ -47,7 +47,7 @@ def assign(feedback: FeedbackChoice, maps: Sequence[WeightMap], classes: int, ob
         _assign(rule, [(k, sending[k]) for k in chosen], maps, classes, obstacle, position)
     for m in sending:
         for parameter in m.carrier.parameters:
-            parameter.name = f"{m.name}.feedback.{parameter.name}"
+            parameter.name = f"{m.name}.{parameter.name}"
 
 
 def _groups(feedback: FeedbackChoice, sending: list[WeightMap]) -> list[tuple[str, Feedback, list[int]]]:
@@ -59,11 +59,13 @@ def _groups(feedback: FeedbackChoice, sending: list[WeightMap]) -> list[tuple[st
     taken: set[int] = set()
     groups = []
     for pattern, rule in feedback.items():
+        if not isinstance(pattern, str):
+            raise TypeError(f"feedback has the key {pattern!r}; its keys must be names of layers, such as 'dense2'")
         if not isinstance(rule, Feedback):
             raise TypeError(f"feedback[{pattern!r}] is {rule!r}; it must be a rule of linfa.feedback")
         matched = [k for k, m in enumerate(sending) if fnmatchcase(m.name, pattern)]
         if not matched:
-            names = ", ".join(m.name for m in sending)
+            names = ", ".join(m.name for m in sending) or "none"
             raise ValueError(f"feedback[{pattern!r}] matches no layer that sends an error down; these do: {names}")
         chosen = [k for k in matched if k not in taken]
         taken.update(chosen)
@@ -82,15 +84,19 @@ def _assign(
     direct = rule.direct if isinstance(rule, (DirectFeedback, LowRankFeedback)) else False
     if direct and obstacle:
         raise ValueError(f"{asked} is direct, which serves MLPs and plain convolutional networks: {obstacle}")
-    starts = [_start(m, k, maps, classes, rule, direct) for k, m in chosen]
-    if isinstance(rule, DirectFeedback) and rule.rank is not None:
-        rule = LowRankFeedback(
-            rank=rule.rank, seed=rule.seed, scale=rule.scale, draw=rule.draw, direct=True, signal=rule.signal
+    if direct and rule.signal == "below-output" and len(maps[-1].input_shape) != 1:
+        raise ValueError(
+            f"{asked} carries what lies below the output, for which the last layer with weights must be dense, on one "
+            f"row for each sample; {maps[-1].name} gets {maps[-1].input_shape}"
         )
+    starts = [_start(m, k, maps, classes, rule, direct) for k, m in chosen]
+    signal = rule.signal if direct else ""
+    if isinstance(rule, DirectFeedback) and rule.rank is not None:
+        rule = LowRankFeedback(rank=rule.rank, seed=rule.seed, scale=rule.scale, draw=rule.draw, direct=True)
     made = _low_rank(rule, starts, chosen, asked) if isinstance(rule, LowRankFeedback) else _full(rule, starts, asked)
     for (_, m), carrier in zip(chosen, made, strict=True):
         if direct:
-            carrier = Direct(carrier, rule.signal)
+            carrier = Direct(carrier, "error" if signal == "below-output" and m.is_output else signal)
         m.carrier = carrier
         for parameter in carrier.parameters:
             factor = parameter.role.removeprefix("feedback-")
@@ -174,7 +180,7 @@ def _low_rank(
         p_rule = rule.p
         if p_rule == "oja-label" and not rule.direct and not m.is_output:
             p_rule = "oja-error"
-        made.append(LowRank(np.array(q), np.array(p), q_rule, p_rule, rule.p_scaling))
+        made.append(LowRank(np.array(q, order="C"), np.array(p, order="C"), q_rule, p_rule, rule.p_scaling))
     return made
 
 
@@ -185,6 +191,13 @@ def _ranks(rule: LowRankFeedback, starts: list[Start], chosen: list[tuple[int, W
         ranks = [q.shape[1] for q in rule.q_matrices]
         if len(ranks) != len(limits):
             raise ValueError(f"q_matrices has {len(ranks)} matrices; {len(limits)} layers take one each")
+        for (_, m), r, start in zip(chosen, ranks, starts, strict=True):
+            # Given kernels may have the rank of any matrix of their shape.
+            if r > min(start.receiving, start.source):
+                raise ValueError(
+                    f"{asked}: q_matrices has {r} columns for {m.name}; feedback of shape "
+                    f"({start.receiving}, {start.source}) has rank {min(start.receiving, start.source)} at most"
+                )
         return ranks
     if isinstance(rule.rank, tuple):
         if len(rule.rank) != len(limits):

@@ -111,6 +111,7 @@ class Full(Carrier):
     """A matrix B of its own, fixed or learned. It is kept as Bᵀ, in the shape of the weights which it replaces."""
 
     name = "full"
+    index = 0  # number of the carrier in the network
 
     def __init__(self, matrix: np.ndarray, *, learns: bool = False, mirror: WeightMirror | None = None) -> None:
         super().__init__()
@@ -140,8 +141,6 @@ class Full(Carrier):
         seen = (noise @ weight.T).T @ noise / samples
         decay = decay if self.mirror.decay is None else self.mirror.decay
         b += b.dtype.type(rate) * (b.dtype.type(self.mirror.rate) * seen - b.dtype.type(decay) * b)
-
-    index = 0
 
 
 class Sign(Carrier):
@@ -220,7 +219,7 @@ class LowRank(Carrier):
                 parameter.gradient = (q.T @ q) @ p - q.T @ weight.T
             else:
                 # Oja's rule sees the errors of single samples, not their share in the mean.
-                seen = way.targets if self.p_rule == "oja-label" else error * error.dtype.type(samples)
+                seen = _targets(way) if self.p_rule == "oja-label" else error * error.dtype.type(samples)
                 parameter.gradient = oja_descent(p, seen, self.p_scaling)
 
     def refactor(self, weight: Array) -> None:
@@ -239,6 +238,12 @@ class LowRank(Carrier):
         elif self.p_rule.startswith("oja"):
             feedback += 2 * source * source * (rows + r) + 4 * r * r * source
         return {"signal": 2 * rows * r * (receiving + source), "feedback": feedback}
+
+
+def _targets(way: Pass) -> Array:
+    if way.targets is None:
+        raise RuntimeError("this feedback reads the targets, which the pass does not hold; go through Network.learn")
+    return way.targets
 
 
 def oja_descent(p: Array, seen: Array, scaling: str) -> Array:
@@ -294,7 +299,9 @@ def drawn_factors(start: Start, rank: int, seed: int, scale: float, draw: str) -
             raise ValueError("draw is 'svd', which factors the weights; direct feedback replaces none")
         q, p = balanced_factors(np.asarray(start.weight, np.float64), rank)
         return (scale * q).astype(start.dtype), p.astype(start.dtype)
-    for_q, for_p = stream(seed, "feedback", 1, start.index), stream(seed, "feedback", 2, start.index)
+    # Direct feedback compresses one and the same error: all layers start from the same P.
+    number = start.index if start.weight is not None else 0
+    for_q, for_p = stream(seed, "feedback", 1, start.index), stream(seed, "feedback", 2, number)
     gain = scale * start.deviation
     if draw == "orthonormal":
         # P has r orthonormal rows, so |Q P| = |Q|.
@@ -336,7 +343,7 @@ class Direct(Carrier):
             return namespace(error).sign(error) * share
         if self.signal == "target":
             # δ = −F y, so ∂loss/∂h = F y.
-            return way.targets * share
+            return _targets(way) * share
         return way.below_output
 
     def compress(self, error: Array) -> Array:

@@ -21,17 +21,20 @@ def gather_patches(
                 left = q * stride - padding
                 first, last = max(0, -left) * channels, min(kernel, width - left) * channels
                 for a in range(kernel):
-                    y, k = p * stride + a - padding, a * length
+                    y = p * stride + a - padding
+                    # Loops over views from their own zero are compiled to vector instructions.
+                    part = rows[m, a * length : (a + 1) * length]
                     if 0 <= y < height and first < last:
                         for c in range(first):
-                            rows[m, k + c] = 0.0
-                        for c in range(first, last):
-                            rows[m, k + c] = lines[image, y, left * channels + c]
+                            part[c] = 0.0
+                        seen, inside = lines[image, y, left * channels + first :], part[first:last]
+                        for c in range(last - first):
+                            inside[c] = seen[c]
                         for c in range(last, length):
-                            rows[m, k + c] = 0.0
+                            part[c] = 0.0
                     else:
                         for c in range(length):
-                            rows[m, k + c] = 0.0
+                            part[c] = 0.0
                 m += 1
 
 
@@ -50,10 +53,11 @@ def scatter_patches(
                 left = q * stride - padding
                 first, last = max(0, -left) * channels, min(kernel, width - left) * channels
                 for a in range(kernel):
-                    y, k = p * stride + a - padding, a * length
-                    if 0 <= y < height:
-                        for c in range(first, last):
-                            lines[image, y, left * channels + c] += rows[m, k + c]
+                    y = p * stride + a - padding
+                    if 0 <= y < height and first < last:
+                        seen, part = lines[image, y, left * channels + first :], rows[m, a * length + first :]
+                        for c in range(last - first):
+                            seen[c] += part[c]
                 m += 1
 
 

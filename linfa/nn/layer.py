@@ -175,5 +175,5 @@ class Elementwise(Layer):
 def drop_mask(shape: Shape, rate: float, way: Pass, number: int, reference: Array) -> Array:
     """Inverted dropout: 0 with probability `rate`, else 1/(1 − rate); a function of seed, layer and step alone."""
     generator = stream(way.seed, "dropout", number, way.step)
-    kept = generator.random(shape, dtype=np.float32) >= rate
-    return like(kept / np.float32(1.0 - rate), reference)
+    kept = like(generator.random(shape, dtype=np.float32) >= rate, reference)
+    return kept * reference.dtype.type(1.0 / (1.0 - rate))

@@ -109,6 +109,14 @@ class WeightMap:
             carrier.learn(None, gradient, carried, samples, way)
         return (carrier.compress(carried) @ carrier.spread(None, way)).reshape(x.shape)
 
+    def clipped(self, back: Array, way: Pass) -> Array:
+        """∂loss/∂h (N, …) with every entry cut to what the pass allows; the reference of alignments stays as it is."""
+        if way.clip_signal is None or way.exact:
+            return back
+        # The loss is a mean over the batch, the limit is on one sample's.
+        limit = back.dtype.type(way.clip_signal / len(back))
+        return namespace(back).clip(back, -limit, limit)
+
     def note(self, x: Array, error: Array, samples: int) -> None:
         """Keep input and error for the probes, where they are wanted."""
         if self.record:
@@ -186,9 +194,14 @@ class Dense(_MapLayer):
         if not self.map.sends:
             return None
         if self.map.carrier.direct and not way.exact:
-            return self.map.deliver(x, way)
-        sent, spread = self.map.signal(errors, way)
-        return (sent @ spread).reshape(x.shape)
+            back = self.map.deliver(x, way)
+        else:
+            sent, spread = self.map.signal(errors, way)
+            back = (sent @ spread).reshape(x.shape)
+        back = self.map.clipped(back, way)
+        if self.map.is_output:
+            way.below_output = back
+        return back
 
 
 class Conv2d(_MapLayer):
@@ -271,9 +284,10 @@ class Conv2d(_MapLayer):
         if not self.map.sends:
             return None
         if self.map.carrier.direct and not way.exact:
-            return self.map.deliver(x, way)
+            return self.map.clipped(self.map.deliver(x, way), way)
         sent, spread = self.map.signal(errors, way)
-        return self._transposed(sent.reshape(len(x), self.tall, self.wide, -1), spread, x.shape)
+        back = self._transposed(sent.reshape(len(x), self.tall, self.wide, -1), spread, x.shape)
+        return self.map.clipped(back, way)
 
     def _transposed(self, sent: Array, spread: Array, shape: Shape) -> Array:
         """Transposed convolution: the adjoint of gathering windows, applied to `sent` @ `spread`.

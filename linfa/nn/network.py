@@ -81,8 +81,11 @@ class Network:
         if not isinstance(self.loss, Loss):
             raise TypeError(f"loss is {loss!r}; it must be a Loss, such as CrossEntropy()")
         self.body = Sequential(layers)
-        if any(layer.name or layer.parameters for layer in self.body.layers()):
+        every = list(self.body.layers())
+        if any(layer.name or layer.parameters for layer in every):
             raise ValueError("layers are part of a network already; make new ones")
+        if len({id(layer) for layer in every}) < len(every):
+            raise ValueError("layers holds one layer twice; make one for each place, or they would share their state")
         builder = Builder(self.dtype, self.seed)
         out = self.body.build(self.input_shape, builder)
         if not builder.maps:
@@ -136,18 +139,21 @@ class Network:
 
     def forward(self, x: Array, way: Pass | None = None) -> Array:
         """Outputs (N × classes) for samples x (N, …); without a pass, as in evaluation."""
-        if x.shape[1:] != self.input_shape:
-            raise ValueError(f"x is {x.shape}; it must be (samples, {', '.join(map(str, self.input_shape))})")
+        xp = namespace(x)
+        if x.dtype.kind not in "iuf":
+            raise TypeError(f"x holds {x.dtype}; it must hold real numbers")
+        if x.shape[1:] != self.input_shape or not len(x):
+            sizes = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"x is {x.shape}; it must be (samples, {sizes}), with at least one sample")
+        with np.errstate(over="ignore"):
+            x = x.astype(self.dtype, copy=False)
+        if not xp.isfinite(x).all():
+            raise ValueError("x holds NaN or infinity; every entry must be finite")
         return self.body.forward(x, Pass("evaluate", seed=self.seed) if way is None else way)
 
     def backward(self, output_error: Array, way: Pass) -> None:
         """Send ∂loss/∂output (N × classes) back; sets the gradients of all parameters."""
         way.output_error = output_error
-        last = self.maps[-1]
-        if any(m.carrier.direct and m.carrier.signal == "below-output" for m in self.maps) and not way.exact:
-            # The first step of the way back, taken early, for feedback that starts below the output layer.
-            sent, spread = last.signal(output_error, way)
-            way.below_output = sent @ spread
         self.body.backward(output_error, way)
 
     def learn(self, x: Array, labels: np.ndarray, way: Pass) -> tuple[float, Array]:
@@ -156,6 +162,8 @@ class Network:
         `labels` are integers (N,), or real targets (N × classes).
         """
         targets = self.targets(labels)
+        if len(targets) != len(x):
+            raise ValueError(f"labels has {len(targets)} entries; it must have {len(x)}, as x has")
         way.targets = targets
         output = self.forward(x, way)
         loss, error = self.loss(output, targets)
@@ -164,14 +172,24 @@ class Network:
 
     def targets(self, labels: Array) -> Array:
         """Targets (N × classes) where the weights live: labels as one-hot rows, real targets as they are."""
-        if getattr(labels, "ndim", 0) == 2:
+        labels = labels if hasattr(labels, "ndim") else np.asarray(labels)
+        weight = self.weights[0].value
+        if labels.ndim == 2:
             if labels.shape[1] != self.classes:
                 raise ValueError(f"labels is {labels.shape}; targets must be (samples, {self.classes})")
-            return labels
-        labels = np.asarray(labels)
+            if labels.dtype.kind not in "iuf":
+                raise TypeError(f"labels holds {labels.dtype}; targets must be real numbers")
+            if not namespace(labels).isfinite(labels).all():
+                raise ValueError("labels holds NaN or infinity; every target must be finite")
+            return namespace(weight).asarray(labels, dtype=self.dtype)
+        labels = to_numpy(labels)
+        if labels.ndim != 1:
+            raise ValueError(f"labels has {labels.ndim} dimensions; it must be (samples,) or (samples, {self.classes})")
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"labels holds {labels.dtype}; it must hold integers, 0 … {self.classes - 1}")
         if labels.size and not 0 <= labels.min() <= labels.max() < self.classes:
             raise ValueError(f"labels go from {labels.min()} to {labels.max()}; they must be 0 … {self.classes - 1}")
-        return like(one_hot(labels, self.classes, self.dtype), self.weights[0].value)
+        return like(one_hot(labels, self.classes, self.dtype), weight)
 
     def refresh(self, rate: float, decay: float, way: Pass) -> None:
         """What feedback rules do of themselves after an update: the weight mirror looks at the new weights."""
@@ -221,7 +239,7 @@ class Network:
     def _arrays(self) -> Iterator[tuple[str, Array, Callable[[Array], None]]]:
         """(name, array, how to put another in its place)."""
         owners = [(layer.name, layer) for layer in self.body.layers()]
-        owners += [(f"{m.name}.feedback", m.carrier) for m in self.maps]
+        owners += [(m.name, m.carrier) for m in self.maps]
         for prefix, owner in owners:
             for parameter in owner.parameters:
                 yield parameter.name, parameter.value, lambda new, p=parameter: setattr(p, "value", new)

@@ -54,6 +54,7 @@ class BatchNorm(_Normalisation):
     def forward(self, x: Array, way: Pass) -> Array:
         xp = namespace(x)
         rows = x.reshape(-1, x.shape[-1])
+        self._kept = None
         if way.mode == "evaluate":
             scale = self.gain.value / xp.sqrt(self.buffers["variance"] + x.dtype.type(self.epsilon))
             return ((rows - self.buffers["mean"]) * scale + self.shift.value).reshape(x.shape)

@@ -1,4 +1,4 @@
-"""Pooling over windows of an image, or over all positions."""
+"""Pooling over windows of an image, or over all positions, and picking some of them."""
 
 from linfa._check import integer
 from linfa.nn import backend
@@ -87,3 +87,46 @@ class GlobalAveragePool(Layer):
             positions *= size
         each = (error * error.dtype.type(1.0 / positions))[:, None]
         return namespace(error).broadcast_to(each, (shape[0], positions, shape[-1])).reshape(shape)
+
+
+class Subsample(Layer):
+    """Every `stride`-th position, with zeros for the channels that are missing: a shortcut without weights.
+
+    Parameters
+    ----------
+    stride : int
+    channels : int
+        Of the output, at least those that come in.
+
+    Notes
+    -----
+    "Option A" of He et al. 2016. The zeros are behind the channels that come in.
+    """
+
+    kind = "subsample"
+
+    def __init__(self, stride: int, channels: int) -> None:
+        super().__init__()
+        self.stride = integer("stride", stride, at_least=1)
+        self.channels = integer("channels", channels, at_least=1)
+
+    def build(self, shape: Shape, builder: Builder) -> Shape:
+        if len(shape) != 3 or shape[2] > self.channels:
+            raise ValueError(
+                f"{self.name} gets samples of shape {shape}; it takes (height, width, channels) with at most "
+                f"{self.channels} channels"
+            )
+        return (*(backend.output_size(size, 1, self.stride, 0) for size in shape[:2]), self.channels)
+
+    def forward(self, x: Array, way: Pass) -> Array:
+        self._kept = x.shape if way.keeps else None
+        kept = x[:, :: self.stride, :: self.stride]
+        out = namespace(x).zeros((*kept.shape[:3], self.channels), x.dtype)
+        out[..., : x.shape[3]] = kept
+        return out
+
+    def backward(self, error: Array, way: Pass) -> Array:
+        shape = self._taken()
+        image = namespace(error).zeros(shape, error.dtype)
+        image[:, :: self.stride, :: self.stride] = error[..., : shape[3]]
+        return image

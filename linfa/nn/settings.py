@@ -17,7 +17,9 @@ def to_plain(settings: Any) -> Any:
     {'class': 'Constant'}
     """
     if is_dataclass(settings):
-        return {"class": type(settings).__name__} | {f.name: to_plain(getattr(settings, f.name)) for f in fields(settings)}
+        return {"class": type(settings).__name__} | {
+            f.name: to_plain(getattr(settings, f.name)) for f in fields(settings)
+        }
     if isinstance(settings, dict):
         return {name: to_plain(value) for name, value in settings.items()}
     if isinstance(settings, (tuple, list)):

@@ -1,124 +1,16 @@
-"""Plots of one's own runs with theory drawn over them: theory as lines, simulation as marks.
+"""Plots of one's own linear runs with theory drawn over them: theory as lines, simulation as marks."""
 
-The only module of linfa that imports Matplotlib. Figures are made without pyplot, so they need no display and leave no
-global state behind.
-"""
-
-import os
-from collections.abc import Callable
-from importlib.resources import as_file, files
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from linfa.plot.base import colours, new_figure, styled
 from linfa.trajectory import Trajectory
 
 # As many as there are colours; modes beyond are weak and would hide the strong ones.
 MOST_MODES = 7
 # Marks along an axis: enough to show the curve, few enough to see the line beneath.
 _MARKS = 28
-
-
-def styled(make: Callable[[], Figure]) -> Figure:
-    """Run `make` under linfa's style sheet."""
-    with as_file(files("linfa") / "linfa.mplstyle") as sheet, matplotlib.rc_context(fname=sheet):
-        return make()
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of the given size in inches, without pyplot."""
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def place_labels(axes: Axes, heights: np.ndarray, labels: list[str]) -> None:
-    """Direct labels at the right edge of `axes`, each in the colour C0, C1, … of its curve and level with its end."""
-    for k, (height, label) in enumerate(zip(heights, labels, strict=True)):
-        axes.annotate(
-            label,
-            (1.0, float(height)),
-            (-4, 4),
-            xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            color=f"C{k}",
-        )
-
-
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, PDF or SVG, by the ending of `path`; the file appears whole or not at all.
-
-    Raises
-    ------
-    ValueError
-        If the ending is another.
-    """
-    path = Path(path)
-    if path.suffix not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"path ends with {path.suffix!r}; a figure is written as .png, .pdf or .svg")
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        with as_file(files("linfa") / "linfa.mplstyle") as sheet, matplotlib.rc_context(fname=sheet):
-            figure.savefig(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
-
-
-def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
-    """The figure as a PNG in memory, for pages that carry their pictures with them."""
-    from io import BytesIO
-
-    buffer = BytesIO()
-    with as_file(files("linfa") / "linfa.mplstyle") as sheet, matplotlib.rc_context(fname=sheet):
-        figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
-
-
-def save_animation(make: Callable[[], object], path: str | Path) -> Path:
-    """Write an animation as GIF or, where ffmpeg is installed, as MP4; the file appears whole or not at all.
-
-    Parameters
-    ----------
-    make : callable
-        Returns the `matplotlib.animation.Animation`; called under linfa's style sheet.
-    path : path ending with .gif or .mp4
-
-    Raises
-    ------
-    ValueError
-        If the ending is another.
-    RuntimeError
-        If an MP4 is asked for and ffmpeg is not installed.
-    """
-    from matplotlib.animation import FFMpegWriter, PillowWriter
-
-    path = Path(path)
-    if path.suffix not in (".gif", ".mp4"):
-        raise ValueError(f"path ends with {path.suffix!r}; an animation is written as .gif or .mp4")
-    if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
-        raise RuntimeError("an .mp4 needs the program ffmpeg, which is not installed; write a .gif, or install it")
-    writer = PillowWriter(fps=15) if path.suffix == ".gif" else FFMpegWriter(fps=30)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        with as_file(files("linfa") / "linfa.mplstyle") as sheet, matplotlib.rc_context(fname=sheet):
-            make().save(beside, writer=writer, dpi=100)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
-
-
-def _colours(count: int) -> list[str]:
-    cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
-    return [cycle[k % len(cycle)] for k in range(count)]
 
 
 def _marked(t: np.ndarray, log_time: bool) -> np.ndarray:
@@ -174,7 +66,7 @@ def loss(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, log_t
     _single(run, theory)
     if theory is not None:
         draw(axes, theory, theory.excess_loss, "0.25", theory=True, log_time=log_time)
-    draw(axes, run, run.excess_loss, _colours(1)[0], theory=False, log_time=log_time)
+    draw(axes, run, run.excess_loss, colours(1)[0], theory=False, log_time=log_time)
     axes.set_yscale("log")
     top = float(np.nanmax(run.excess_loss))
     bottom = float(np.nanmin(run.excess_loss))
@@ -189,12 +81,12 @@ def mode_strengths(axes: Axes, run: Trajectory, theory: Trajectory | None = None
     _single(run, theory)
     goals = run.task.explained_modes[1]
     shown = min(MOST_MODES, len(goals))
-    colours = _colours(shown)
+    palette = colours(shown)
     for k in range(shown):
-        axes.axhline(goals[k], color=colours[k], linestyle=":", linewidth=1.0)
+        axes.axhline(goals[k], color=palette[k], linestyle=":", linewidth=1.0)
         if theory is not None:
-            draw(axes, theory, theory.explained_strengths[:, k], colours[k], theory=True, log_time=log_time)
-        draw(axes, run, run.explained_strengths[:, k], colours[k], theory=False, log_time=log_time)
+            draw(axes, theory, theory.explained_strengths[:, k], palette[k], theory=True, log_time=log_time)
+        draw(axes, run, run.explained_strengths[:, k], palette[k], theory=False, log_time=log_time)
     ceiling = max(float(np.nanmax(run.explained_strengths)), float(goals[0]))
     labelled = np.inf
     for k in range(shown):
@@ -207,7 +99,7 @@ def mode_strengths(axes: Axes, run: Trajectory, theory: Trajectory | None = None
                 (4, 0),
                 xycoords=axes.get_yaxis_transform(),
                 textcoords="offset points",
-                color=colours[k],
+                color=palette[k],
                 va="center",
             )
     if shown < len(goals):
@@ -226,14 +118,14 @@ def alignment(axes: Axes, run: Trajectory, theory: Trajectory | None = None, *, 
         return
     band = 2 * float(run.chance_alignment.max())
     axes.axhspan(-band, band, color="0.88", linewidth=0)
-    colours = _colours(2 * run.weight_alignment.shape[1])
+    palette = colours(2 * run.weight_alignment.shape[1])
     for which, name, offset in (
         ("weight_alignment", "weights", 0),
         ("gradient_alignment", "signals", run.weight_alignment.shape[1]),
     ):
         values = getattr(run, which)
         for l in range(values.shape[1]):
-            colour = colours[offset + l]
+            colour = palette[offset + l]
             if which == "gradient_alignment" and run.feedback.name == "backprop":
                 continue  # equal to the weights' alignment, which is 1
             if theory is not None:
@@ -265,7 +157,7 @@ def effective_rank(axes: Axes, run: Trajectory, theory: Trajectory | None = None
         values = np.where(theory.effective_rank > 0, theory.effective_rank, np.nan)
         draw(axes, theory, values, "0.25", theory=True, log_time=log_time)
     values = np.where(run.effective_rank > 0, run.effective_rank, np.nan)
-    draw(axes, run, values, _colours(3)[2], theory=False, log_time=log_time)
+    draw(axes, run, values, colours(3)[2], theory=False, log_time=log_time)
     axes.set_ylim(0, max(goal, float(np.nanmax(run.effective_rank))) * 1.15 + 0.2)
     axes.set_ylabel("effective rank of the map")
     _time_axis(axes, run, log_time)
