@@ -3,6 +3,9 @@
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,8 @@ from threadpoolctl import ThreadpoolController
 
 from linfa._check import flag, integer, real_number, seed_value
 from linfa._threads import thread_count
-from linfa.nn import checkpoint
-from linfa.nn.backend import like, to_numpy
+from linfa.nn import checkpoint, identity
+from linfa.nn.backend import like, namespace, to_numpy
 from linfa.nn.data import Augmentation, Dataset, Loader
 from linfa.nn.descent import assign
 from linfa.nn.history import History
@@ -27,10 +30,22 @@ _HISTORY = "history."
 _NETWORK = "network."
 _MEMORY = "memory."
 _PROBES = "probes."
+_HELP = "a smaller rate, or clip_signal, may help"
 
 
 class TrainingStopped(RuntimeError):
     """A run whose loss or gradients are no longer numbers; what it had up to then is kept."""
+
+
+@dataclass
+class _Epoch:
+    """Sums over the epoch that is under way."""
+
+    loss: float = 0.0
+    right: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+    rate: float = 0.0  # of the last update
 
 
 class Trainer:
@@ -65,11 +80,11 @@ class Trainer:
     threads : int, optional
         BLAS threads; None takes all cores. Results repeat bit for bit at a fixed number, which the history records.
     folder : path, optional
-        Where checkpoints go; none are written without it.
+        Where checkpoints go, made where it does not exist; none are written without it.
     checkpoint_every : int, optional
         Updates between checkpoints, beside the one after each epoch.
     settings : dict, optional
-        What else is to stand in checkpoints and history, such as the plan of the run.
+        What else is to stand in checkpoints and history, such as the plan of the run: plain numbers, text and lists.
 
     Attributes
     ----------
@@ -78,6 +93,8 @@ class Trainer:
         Updates made, epochs completed.
     status : str
         ``"running"``, ``"completed"`` or ``"diverged"``.
+    reason : str
+        Why it diverged, and when.
 
     Raises
     ------
@@ -108,7 +125,7 @@ class Trainer:
         clip_signal: float | None = None,
         refactor_every: float = 0.5,
         probe_every: int | None = None,
-        probe_samples: int = 200,
+        probe_samples: int = 128,
         probe_options: dict | None = None,
         seed: int = 0,
         threads: int | None = None,
@@ -121,6 +138,8 @@ class Trainer:
         if not isinstance(dataset, Dataset):
             raise TypeError(f"dataset is {type(dataset).__name__}; it must be a Dataset, as nn.data.load returns")
         _fit(network, dataset)
+        if not isinstance(recipe, Recipe):
+            raise TypeError(f"recipe is {recipe!r}; it must be a Recipe")
         self.network, self.dataset = network, dataset
         self.epochs = integer("epochs", epochs, at_least=1)
         self.seed = seed_value("seed", seed)
@@ -132,10 +151,12 @@ class Trainer:
         self.checkpoint_every = checkpoint_every
         self.clip_signal = None if clip_signal is None else real_number("clip_signal", clip_signal, above=0.0)
         size = len(dataset.train_labels)
-        self.batch = (128 if size >= 20_000 else 32) if batch is None else integer("batch", batch, at_least=1)
+        usual = min(size, 128 if size >= 20_000 else 32)
+        self.batch = usual if batch is None else integer("batch", batch, at_least=1)
         if self.batch > size:
             raise ValueError(f"batch is {self.batch}; the training set has {size} images")
-        moments = {"mean": dataset.mean, "std": dataset.std} if flag("normalise", normalise) else {}
+        self.normalise = flag("normalise", normalise)
+        moments = {"mean": dataset.mean, "std": dataset.std} if self.normalise else {}
         self._loader = Loader(
             dataset.train_images, dataset.train_labels, self.batch, self.seed,
             augment=augment, dtype=network.dtype, **moments,
@@ -158,56 +179,78 @@ class Trainer:
             images, labels = probe_batch(
                 dataset.test_images, dataset.test_labels, min(count, len(dataset.test_labels)), self.seed
             )
-            x, labels = next(
-                Loader(
-                    images, labels, len(labels), dtype=network.dtype, prefetch=False, **moments
-                ).in_order()
-            )  # fmt: skip
-            self._probes = Probes(
-                network, x, labels, seed=self.seed, clip_signal=self.clip_signal, **(probe_options or {})
-            )
-        self.history = History([m.name for m in network.maps], self.settings | {"threads": self.threads})
-        self.step, self.epoch, self.status = 0, 0, "running"
-        # Sums over the epoch that is under way.
-        self._loss, self._right, self._seen = 0.0, 0, 0
+            whole = Loader(images, labels, len(labels), dtype=network.dtype, prefetch=False, **moments)
+            x, labels = next(whole.in_order())
+            options = {"seed": self.seed, "clip_signal": self.clip_signal} | (probe_options or {})
+            self._probes = Probes(network, x, labels, **options)
+        facts = {"threads": self.threads, "classes": network.classes}
+        self.history = History([m.name for m in network.maps], self.settings | facts)
+        # Taken before anything moves: what layers count while they run is no part of it.
+        self._of_network = identity.of_network(network)
+        self._augment = identity.of_augmentation(augment)
+        self.step, self.epoch, self.status, self.reason = 0, 0, "running", ""
+        self._underway = _Epoch()
+        # Whether an update was begun and not ended: the network is then of no step at all.
+        self._within = False
 
     def run(self, report: Report | None = None) -> History:
         """Train to the end, or on from where a checkpoint was loaded; returns the history.
 
-        `report` is called after every update with the trainer.
+        `report` is called after every update with the trainer. What it raises ends the run, which another call of `run`
+        takes up again.
+
+        Raises
+        ------
+        OSError
+            If a checkpoint cannot be written; the one before is still whole then.
+        RuntimeError
+            If the run was broken off within an update.
 
         Warns
         -----
         UserWarning
             If the loss or a gradient is no longer a number: the run stops there, with the status ``"diverged"``.
         """
-        with ThreadpoolController().limit(limits=self.threads, user_api="blas"):
+        if self.folder is not None:
+            # Better to fail now than after an epoch.
+            checkpoint.make_folder(self.folder)
+        if self.status != "diverged":
+            self._refuse_half_an_update()
             try:
-                while self.epoch < self.epochs:
-                    self._one_epoch(report)
+                # The loss, gradients and weights are looked at: no need for NumPy to warn of them too.
+                with self._threads_held(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    while self.epoch < self.epochs:
+                        self._one_epoch(report)
                 self.status = "completed"
             except TrainingStopped as error:
-                self.status = "diverged"
-                warnings.warn(str(error), UserWarning, stacklevel=2)
+                self.status, self.reason = "diverged", str(error)
+        if self.status == "diverged":
+            warnings.warn(self.reason, UserWarning, stacklevel=2)
         return self.history
 
     def evaluate(self) -> tuple[float, float]:
         """Mean loss and accuracy on the test part, with running averages and nothing dropped."""
         loss, right, network = 0.0, 0, self.network
-        for x, labels in self._test.in_order():
-            output = network.forward(self._placed(x))
-            loss += network.loss(output, network.targets(labels))[0] * len(labels)
-            right += int((to_numpy(output.argmax(1)) == labels).sum())
+        with self._threads_held():
+            for x, labels in self._test.in_order():
+                output = network.forward(self._placed(x))
+                loss += network.loss(output, network.targets(labels))[0] * len(labels)
+                right += int((to_numpy(output.argmax(1)) == labels).sum())
         count = len(self.dataset.test_labels)
         return loss / count, right / count
+
+    def _threads_held(self) -> AbstractContextManager:
+        return ThreadpoolController().limit(limits=self.threads, user_api="blas")
 
     def _placed(self, x: np.ndarray) -> np.ndarray:
         return like(x, self.network.weights[0].value)
 
     def _one_epoch(self, report: Report | None) -> None:
-        started, done = time.perf_counter(), self.step - self.epoch * self.updates_per_epoch
+        underway, done = self._underway, self.step - self.epoch * self.updates_per_epoch
+        started = time.perf_counter() - underway.seconds
         for x, labels in self._loader.epoch(self.epoch, start=done):
             self._update(self._placed(x), labels)
+            underway.seconds = time.perf_counter() - started
             if report is not None:
                 report(self)
             inside = self.step % self.updates_per_epoch
@@ -217,46 +260,68 @@ class Trainer:
         self.history.append_epoch(
             epoch=self.epoch,
             step=self.step,
-            train_loss=self._loss / self._seen,
-            train_accuracy=self._right / self._seen,
+            train_loss=underway.loss / underway.seen,
+            train_accuracy=underway.right / underway.seen,
             test_loss=test_loss,
             test_accuracy=test_accuracy,
-            learning_rate=self._rate,
+            learning_rate=underway.rate,
             seconds=time.perf_counter() - started,
         )
         self.epoch += 1
-        self._loss, self._right, self._seen = 0.0, 0, 0
+        self._underway = _Epoch()
+        if not np.isfinite(test_loss):
+            raise TrainingStopped(f"the test loss is {test_loss} after {self.step} updates: {_HELP}")
         if self.folder is not None:
             self.save()
 
     def _update(self, x: np.ndarray, labels: np.ndarray) -> None:
-        network, step = self.network, self.step
+        network, step, underway = self.network, self.step, self._underway
+        self._within = True
         probing = self._probes is not None and step % self.probe_every == 0
         if probing:
             self._probes.before(step)
         way = Pass("train", step=step, seed=network.seed, clip_signal=self.clip_signal)
         loss, output = network.learn(x, labels, way)
         if not np.isfinite(loss):
-            raise TrainingStopped(f"the loss is {loss} in update {step}: a smaller rate, or clip_signal, may help")
+            raise TrainingStopped(f"the loss is {loss} in update {step}: {_HELP}")
         rates = self.descent.rates()
         first = network.weights[0].name
-        self._rate = rates[first]
         try:
             self.descent.step()
+            network.refresh(rates[first], self.descent.assigned[first].treatment.decay, way)
+            if self._refactor_after and (step + 1) % self._refactor_after == 0:
+                network.refactor()
         except ValueError as error:
-            raise TrainingStopped(f"update {step}: {error}; a smaller rate, or clip_signal, may help") from error
-        network.refresh(self._rate, self.descent.assigned[first].treatment.decay, way)
+            raise TrainingStopped(f"update {step}: {error}; {_HELP}") from error
         self.step += 1
-        if self._refactor_after and self.step % self._refactor_after == 0:
-            network.refactor()
-        self._loss += loss * len(labels)
-        self._right += int((to_numpy(output.argmax(1)) == labels).sum())
-        self._seen += len(labels)
+        underway.rate = rates[first]
+        underway.loss += loss * len(labels)
+        underway.right += int((to_numpy(output.argmax(1)) == labels).sum())
+        underway.seen += len(labels)
         if probing:
             self.history.append_probe(step, self._probes.after(step))
+        self._within = False
+
+    def _refuse_half_an_update(self) -> None:
+        if self._within:
+            raise RuntimeError(
+                f"the run was broken off within update {self.step}, with the network half changed; load the last "
+                "checkpoint with resume()"
+            )
 
     def save(self) -> Path:
-        """Write a checkpoint to `folder`; see `linfa.nn.checkpoint.save`."""
+        """Write a checkpoint to `folder`; see `linfa.nn.checkpoint.save`.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the one before is still whole then.
+        RuntimeError
+            If the run was broken off, or diverged, within an update.
+        """
+        if self.folder is None:
+            raise ValueError("folder is None; give the trainer one, where checkpoints are to go")
+        self._refuse_half_an_update()
         memory = self.descent.state()
         arrays = {_NETWORK + name: array for name, array in self.network.state().items()}
         for name, slots in memory["memory"].items():
@@ -267,11 +332,11 @@ class Trainer:
             arrays |= {_PROBES + name: array for name, array in self._probes.state().items()}
         described = {
             "settings": self.settings,
-            "trainer": self._identity(),
+            "identity": self._identity,
             "epoch": self.epoch,
             "updates": memory["count"],
-            "sums": [self._loss, self._right, self._seen],
-            "threads": self.threads,
+            "underway": asdict(self._underway),
+            "computed": self._computed(),
             "history": facts,
         }
         return checkpoint.save(self.folder, arrays, described, self.step)
@@ -282,26 +347,25 @@ class Trainer:
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is none, it is damaged, or it is of another model, feedback, optimiser, seed or batch.
+            If there is none, it is damaged, or it is of another run: other data, model, feedback, optimiser, seed, …
 
         Warns
         -----
         UserWarning
-            If the number of threads is another, which changes the last bits of the results.
+            If the number of threads, or the device, is another, which changes the last bits of the results.
         """
         folder = self.folder if folder is None else folder
         if folder is None:
             raise ValueError("folder is not given; name the one that holds the checkpoint")
         arrays, facts, step = checkpoint.load(folder)
         try:
-            identity, history = facts["trainer"], facts["history"]
-            epoch, updates, sums = facts["epoch"], facts["updates"], facts["sums"]
-            threads = facts["threads"]
+            theirs, computed, history = facts["identity"], facts["computed"], facts["history"]
+            epoch, updates, underway = facts["epoch"], facts["updates"], _Epoch(**facts["underway"])
         except (KeyError, TypeError) as error:
-            raise ValueError(f"the checkpoint in {folder} is no trainer's: it lacks {error}") from error
-        for name, mine in self._identity().items():
-            if identity.get(name) != mine:
-                raise ValueError(f"the checkpoint in {folder} has {name} {identity.get(name)!r}; this run has {mine!r}")
+            raise ValueError(f"the checkpoint in {folder} is no trainer's: {error}") from error
+        found = identity.difference(theirs, self._identity)
+        if found:
+            raise ValueError(f"the checkpoint in {folder} is of another run: {found}")
         parts = {prefix: _under(arrays, prefix) for prefix in (_NETWORK, _MEMORY, _HISTORY, _PROBES)}
         memory: dict[str, dict] = {p.name: {} for p in self.network.parameters}
         for name, array in parts[_MEMORY].items():
@@ -315,26 +379,36 @@ class Trainer:
                 self._probes.load_state(parts[_PROBES])
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"the checkpoint in {folder} is of another run: {error}") from error
-        if threads != self.threads:
+        if computed != self._computed():
             warnings.warn(
-                f"the checkpoint was made with {threads} threads, this run has {self.threads}: the results will differ "
-                "in their last bits",
+                f"the checkpoint was made on {computed}, this run is on {self._computed()}: the results will differ in "
+                "their last bits",
                 UserWarning,
                 stacklevel=2,
             )
-        self.step, self.epoch = step, epoch
-        self._loss, self._right, self._seen = sums
+        self.step, self.epoch, self._underway, self._within = step, epoch, underway, False
+        self.status, self.reason = "running", ""
         return self
 
+    def _computed(self) -> str:
+        """What the last bits of the results depend on."""
+        if namespace(self.network.weights[0].value) is not np:
+            return "a graphics card"
+        return f"{self.threads} thread{'s' * (self.threads > 1)}"
+
+    @cached_property
     def _identity(self) -> dict:
         """What must agree for a checkpoint to be one of this run."""
         return {
-            "seed": self.seed,
-            "network seed": self.network.seed,
-            "batch": self.batch,
-            "training images": len(self.dataset.train_labels),
-            "data": self.dataset.name,
+            "data": identity.of_data(self.dataset),
+            "model": self._of_network,
             "recipe": self.descent.recipe.to_dict(),
+            "seed": self.seed,
+            "batch": self.batch,
+            "augment": self._augment,
+            "normalise": self.normalise,
+            "clip_signal": self.clip_signal,
+            "updates between refactorisations": self._refactor_after,
             "probe_every": self.probe_every,
         }
 
