@@ -5,6 +5,8 @@
     python benchmarks/learning.py resnet --device cuda --minutes 9 --checkpoints DIR
                                                             as far as that time goes; the next call goes on there
     python benchmarks/learning.py --table                   the tables, from what is recorded
+    python benchmarks/learning.py vgg --change '{"epochs": 1}' --records DIR
+                                                            a trial at toy size, with records of its own
 
 Each run is one line of ``figures/data/learning-EXPERIMENT.jsonl``: its plan, which ``linfa train --config`` takes too,
 and what came out. A script that is stopped goes on where it was; several may run side by side (``--part 0/2``).
@@ -13,6 +15,7 @@ and what came out. A script that is stopped goes on where it was; several may ru
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 import time
 import warnings
@@ -27,7 +30,9 @@ from linfa.nn.plan import Plan
 from linfa.nn.trainer import Trainer
 
 HERE = Path(__file__).resolve().parent
-DATA = HERE.parent / "figures" / "data"
+_DATA = HERE.parent / "figures" / "data"
+# Where the records are; a trial at toy size has its own.
+DATA = _DATA
 RESULTS = HERE / "results"
 SEEDS = (0, 1, 2)
 # The seed of the runs that choose the rates; none of those that are reported.
@@ -59,7 +64,7 @@ _CONV = _COMMON | {
 _VIT = _COMMON | {
     "model": "vit-small",
     "model_options": {"width": 64, "depth": 3, "patch": 8},
-    "epochs": 6,
+    "epochs": 5,
     "optimiser": "adamw",
     "weight_decay": 0.05,
     "warm_up": 1,
@@ -222,8 +227,7 @@ def _trained(plan: Plan, label: str, checkpoints: str | None, until: float) -> T
         trainer = plan.trainer()
         trainer.run()
         return trainer
-    name = hashlib.sha256(_key(label, plan.to_dict()).encode()).hexdigest()[:16]
-    folder = Path(checkpoints) / name
+    folder = _folder(plan, label, checkpoints)
     trainer = plan.trainer(folder)
     if checkpoint.exists(folder):
         trainer.resume()
@@ -238,6 +242,11 @@ def _trained(plan: Plan, label: str, checkpoints: str | None, until: float) -> T
         trainer.save()
         raise
     return trainer
+
+
+def _folder(plan: Plan, label: str, checkpoints: str) -> Path:
+    """Where the checkpoint of one run goes."""
+    return Path(checkpoints) / hashlib.sha256(_key(label, plan.to_dict()).encode()).hexdigest()[:16]
 
 
 def run(
@@ -255,10 +264,15 @@ def run(
 ) -> bool:
     """Make the runs that are not recorded, one line each; returns whether all are there.
 
-    `changes` are entries of every plan that are to be other than written here, to try the script at toy size.
+    `minutes` needs `checkpoints`, where a run that is broken off is kept until it is recorded; every call gets on by an
+    update at least. `changes` are entries of every plan that are to be other than written here, to try the script at
+    toy size.
     """
+    if np.isfinite(minutes) and checkpoints is None:
+        raise ValueError(f"minutes is {minutes:g}, which needs checkpoints: a folder for what is broken off")
     until = time.monotonic() + 60 * minutes
     mine, of = (int(n) for n in part.split("/"))
+    begun = False
     DATA.mkdir(parents=True, exist_ok=True)
     for number, (label, entries) in enumerate(_wanted(experiment, tune, seeds, only)):
         if number % of != mine:
@@ -271,11 +285,15 @@ def run(
         if same:
             _append(experiment, same[0] | {"label": label, "family": _family(label)})
             continue
+        if begun and time.monotonic() > until:
+            return False
+        begun = True
         started = time.perf_counter()
+        plan = Plan.from_dict(entries | {"root": root})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             try:
-                trainer = _trained(Plan.from_dict(entries | {"root": root}), label, checkpoints, until)
+                trainer = _trained(plan, label, checkpoints, until)
             except TimeIsUp:
                 return False
             history = trainer.history
@@ -294,6 +312,8 @@ def run(
             record["probe_step"] = _numbers(history.probe_step)
             record["probes"] = {n: _numbers(getattr(history, n)) for n in _KEPT if hasattr(history, n)}
         _append(experiment, record)
+        if checkpoints is not None:
+            shutil.rmtree(_folder(plan, label, checkpoints))
         spent = time.perf_counter() - started
         print(f"{experiment} {label} {trainer.status} {100 * record['accuracy'][-1]:.2f} ({spent:.0f} s)", flush=True)
     return True
@@ -301,8 +321,8 @@ def run(
 
 def _append(experiment: str, record: dict) -> None:
     # One write, so that runs side by side do not mix their lines.
-    with _store(experiment).open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    with _store(experiment).open("ab", buffering=0) as file:
+        file.write(json.dumps(record).encode() + b"\n")
 
 
 def _numbers(values: np.ndarray) -> list:
@@ -316,9 +336,8 @@ def _numbers(values: np.ndarray) -> list:
 def summary(experiment: str) -> dict[str, tuple[float, float, int]]:
     """Mean, standard error and number of seeds of the last epoch's test accuracy in per cent, by label."""
     found: dict[str, list[float]] = {label: [] for label in EXPERIMENTS[experiment]}
-    for record in records(experiment):
-        if not record["tuning"]:
-            found[record["label"]].append(100 * record["accuracy"][-1])
+    for record in _reported(experiment):
+        found[record["label"]].append(100 * record["accuracy"][-1])
     out = {}
     for label, values in found.items():
         if values:
@@ -327,9 +346,20 @@ def summary(experiment: str) -> dict[str, tuple[float, float, int]]:
     return out
 
 
+def _reported(experiment: str) -> list[dict]:
+    """Records of the runs as they are written here; those of an earlier protocol are left out, a trial's taken."""
+    kept = []
+    for record in records(experiment):
+        wanted = EXPERIMENTS[experiment].get(record["label"])
+        if wanted is not None and not record["tuning"]:
+            agreed = DATA != _DATA or all(record["plan"].get(name) == value for name, value in wanted.items())
+            kept += [record] if agreed else []
+    return kept
+
+
 def table(experiment: str) -> str:
-    """The Markdown table of one experiment, with its protocol."""
-    rates = chosen_rates(experiment)
+    """The Markdown table of one experiment."""
+    rates = {record["label"]: record["plan"]["rate"] for record in _reported(experiment)}
     lines = [
         f"## {experiment}",
         "",
@@ -337,15 +367,15 @@ def table(experiment: str) -> str:
         "|---|---|---|---|---|",
     ]
     for label, (mean, error, count) in summary(experiment).items():
-        lines.append(f"| {label} | {rates.get(_family(label), float('nan')):g} | {mean:.2f} | {error:.2f} | {count} |")
+        lines.append(f"| {label} | {rates[label]:g} | {mean:.2f} | {error:.2f} | {count} |")
     return "\n".join(lines)
 
 
 def write_tables() -> Path:
-    """``results/learning.md``: every table, under the protocol."""
+    """``results/learning.md``: every table, under the protocol. Of a trial: beside its records."""
     made = [table(experiment) for experiment in EXPERIMENTS if records(experiment)]
     text = (RESULTS / "learning-protocol.md").read_text() + "\n" + "\n\n".join(made) + "\n"
-    path = RESULTS / "learning.md"
+    path = (RESULTS if DATA == _DATA else DATA) / "learning.md"
     path.write_text(text)
     return path
 
@@ -368,7 +398,15 @@ def main() -> int:
     parser.add_argument(
         "--change", metavar="JSON", type=json.loads, help="entries of every plan, for a trial at toy size"
     )
+    parser.add_argument("--records", metavar="DIR", type=Path, help="where the records of a trial go")
     arguments = parser.parse_args()
+    if arguments.change and not arguments.records:
+        parser.error("--change makes a trial, which needs --records of its own")
+    if np.isfinite(arguments.minutes) and not arguments.checkpoints:
+        parser.error("--minutes needs --checkpoints, where a run that is broken off is kept")
+    if arguments.records:
+        global DATA
+        DATA = arguments.records
     complete = True
     if arguments.experiment:
         complete = run(

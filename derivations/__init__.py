@@ -24,8 +24,17 @@ _FAMILIES = (
     "local_rule",
     "weight_decay",
     "deep_direct",
+    "reduction",
     "wide_limit",
     "beyond",
+    "teacher_student",
+    "teacher_student_selection",
+    "balanced",
+    "balanced_disorder",
+    "tensor",
+    "tensor_phases",
+    "control",
+    "control_learning",
 )
 
 

@@ -38,6 +38,8 @@ class FigureSpec:
         ``draw(numbers)`` returns the figure.
     animate : callable, optional
         ``animate(numbers)`` returns a `matplotlib.animation.Animation`.
+    records : tuple of str
+        Files of recorded runs, in the folder ``data`` beside this module, from which the full size is drawn.
     """
 
     name: str
@@ -47,6 +49,7 @@ class FigureSpec:
     compute: Callable[[bool, int], Numbers]
     draw: Callable[[Numbers], Figure]
     animate: Callable[[Numbers], object] | None = None
+    records: tuple[str, ...] = ()
 
     def make(self, quick: bool = False, seed: int = 0, cache: str | Path | None = None) -> Figure:
         """The figure, from numbers computed now or read from `cache`.
@@ -83,16 +86,17 @@ class FigureSpec:
         return numbers
 
     def _parameters(self, quick: bool, seed: int) -> dict:
-        """Everything on which the numbers depend, the code that computes them included."""
-        source = Path(inspect.getfile(self.compute)).read_bytes()
-        digest = hashlib.sha256(source).hexdigest()
+        """Everything on which the numbers depend, the code that computes them and recorded runs included."""
+        digest = hashlib.sha256(Path(inspect.getfile(self.compute)).read_bytes())
+        for path in (Path(__file__).with_name("data") / name for name in self.records):
+            digest.update(path.read_bytes() if path.is_file() else b"")
         return {
             "format": _FORMAT,
             "figure": self.name,
             "quick": bool(quick),
             "seed": int(seed),
             "linfa": linfa.__version__,
-            "source": digest,
+            "source": digest.hexdigest(),
         }
 
 

@@ -18,18 +18,31 @@ _HOMES = {
     "KolenPollack": "linfa.feedback",
     "WeightMirror": "linfa.feedback",
     "SignSymmetry": "linfa.feedback",
-    "simulate": "linfa.simulation",
+    "simulate": "linfa.driver",
     "ensemble": "linfa.simulation",
     "DivergenceWarning": "linfa.simulation",
     "Trajectory": "linfa.trajectory",
 }
-_MODULES = ("claims", "metrics", "plot", "theory", "feedback", "presets", "tasks", "networks", "core")
+_MODULES = (
+    "claims",
+    "metrics",
+    "plot",
+    "theory",
+    "feedback",
+    "presets",
+    "tasks",
+    "networks",
+    "core",
+    "nn",
+    "neighbours",
+)
 
-__all__ = [*_HOMES, "claims", "metrics", "plot", "theory"]
+__all__ = [*_HOMES, "claims", "metrics", "neighbours", "nn", "plot", "theory"]
 
 if TYPE_CHECKING:
-    from linfa import claims, metrics, plot, theory
+    from linfa import claims, metrics, neighbours, nn, plot, theory
     from linfa.digits import load_digits
+    from linfa.driver import simulate
     from linfa.feedback import (
         Backprop,
         DirectFeedback,
@@ -41,7 +54,7 @@ if TYPE_CHECKING:
         WeightMirror,
     )
     from linfa.networks import initial_weights
-    from linfa.simulation import DivergenceWarning, ensemble, simulate
+    from linfa.simulation import DivergenceWarning, ensemble
     from linfa.tasks import LinearTask
     from linfa.trajectory import Trajectory
 

@@ -36,6 +36,7 @@ examples:
   linfa simulate --task digits --feedback backprop fa fixed --rank 1 2 4 10
   linfa simulate --task modes --modes 4 3 2 1 --inputs 8 --outputs 6 --feedback fa
   linfa simulate --task mine.npz --feedback raf --rank 3 --weight-decay 0.01
+  linfa simulate --task semantic --feedback backprop fa --method exact --horizon 1e6 --log-time
 next: linfa verify low-rank-limit""",
     "train": """\
 examples:
@@ -74,13 +75,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: argparse._SubParsersAction, name: str, summary: str) -> argparse.ArgumentParser:
-    return commands.add_parser(
+    made = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
         epilog=_EPILOGS[name],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.set_defaults(parser=made)
+    return made
 
 
 def _add_verify(commands: argparse._SubParsersAction) -> None:
@@ -163,6 +166,12 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     run.add_argument("--points", type=int, default=201, help="saved times (default 201)")
     run.add_argument("--learning-rate", type=float, help="gradient descent at this rate instead of the flow")
     run.add_argument("--weight-decay", type=float, default=0.0, help="of all layers (default 0)")
+    run.add_argument(
+        "--method",
+        default="dormand-prince",
+        metavar="NAME",
+        help="dormand-prince (default): integrate the flow; exact: its closed form, where there is one",
+    )
     run.add_argument(
         "--log-time",
         action=argparse.BooleanOptionalAction,
@@ -299,6 +308,14 @@ def _train(arguments: argparse.Namespace) -> int:
     return training.run(arguments)
 
 
+def _refuse(unknown: list[str], parser: argparse.ArgumentParser) -> None:
+    """Options that a command does not have, with the nearest that it has."""
+    from linfa._check import nearest
+
+    known = [option for action in parser._actions for option in action.option_strings]
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(unknown[0].partition('=')[0], known)}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the command `linfa`; returns the exit status."""
     for stream in (sys.stdout, sys.stderr):
@@ -306,7 +323,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        _refuse(unknown, getattr(arguments, "parser", parser))
     if arguments.command is None:
         parser.print_help()
         return 0

@@ -524,8 +524,8 @@ class SignSymmetry(Feedback):
     Parameters
     ----------
     magnitude : {"uniform", "fixed", "redrawn"}
-        ``"uniform"``: M_l = c_l everywhere (uSF). ``"fixed"``: M_l drawn once, |N(0, c_l²)| (frSF). ``"redrawn"``: drawn
-        in every step (brSF), in nonlinear networks only.
+        ``"uniform"``: M_l = c_l everywhere (uSF). ``"fixed"``: M_l drawn once, |N(0, c_l²)| (frSF). ``"redrawn"``:
+        drawn in every step (brSF), in nonlinear networks only.
     scale : float, optional
         c_l; None takes √(2/(n_{l−1} + n_l)), the Glorot standard deviation of that layer, or in nonlinear networks the
         standard deviation of its initial weights.

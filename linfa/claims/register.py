@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -31,8 +31,17 @@ _FAMILIES = (
     "published_experiment",
     "stability",
     "deep_direct",
+    "reduction",
     "wide_limit",
     "beyond",
+    "teacher_student",
+    "teacher_student_selection",
+    "balanced",
+    "balanced_disorder",
+    "tensor",
+    "tensor_phases",
+    "control",
+    "control_learning",
 )
 
 
@@ -143,7 +152,8 @@ class Claim:
 
 def _parts(name: str, side: object) -> list[np.ndarray]:
     """One side of a claim as a list of arrays: a list or tuple of parts, or a single one."""
-    parts = list(side) if isinstance(side, (list, tuple)) else [side]
+    # The weights of a reduced run are a sequence, but no list.
+    parts = list(side) if isinstance(side, Sequence) and not isinstance(side, str) else [side]
     try:
         arrays = [np.asarray(part, dtype=np.complex128 if np.iscomplexobj(part) else np.float64) for part in parts]
     except (TypeError, ValueError) as error:

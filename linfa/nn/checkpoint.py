@@ -4,6 +4,7 @@ The arrays are written under a new name; only when they are whole does the JSON 
 them. A run that is killed at any moment, or that fills the disk, leaves the checkpoint before it as it was.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -41,21 +42,27 @@ def save(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: Mapping, s
     """
     from safetensors.numpy import save as to_bytes
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder)
     # Safetensors writes the memory of an array as it lies; only C order means what the header says.
-    content = to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    target = folder / f"checkpoint-{step:08d}.safetensors"
-    pointer = {
-        "format": _FORMAT,
-        "arrays": target.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "step": step,
-        "facts": dict(facts),
-    }
-    _write_beside(target, content)
-    _write_beside(folder / _POINTER, json.dumps(pointer, indent=1).encode())
-    for old in folder.glob("checkpoint-*.safetensors"):
+    content = to_bytes({name: np.asarray(array, order="C") for name, array in arrays.items()})
+    digest = hashlib.sha256(content).hexdigest()
+    # Named by its content too: a file that the JSON file points to is never written anew.
+    target = folder / f"checkpoint-{step:08d}-{digest[:8]}.safetensors"
+    pointer = {"format": _FORMAT, "arrays": target.name, "sha256": digest, "step": step, "facts": dict(facts)}
+    described = json.dumps(pointer | {"digest": _digest(pointer)}, indent=1).encode()
+    known = target.exists()
+    try:
+        _write_beside(target, content)
+        _write_beside(folder / _POINTER, described)
+    except OSError as error:
+        if not known:
+            target.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            kept = "the checkpoint before is as it was" if exists(folder) else "there is no checkpoint before"
+            raise OSError(errno.ENOSPC, f"the disk is full; {kept}", str(folder)) from error
+        raise
+    # Those before, and what a run that was killed while it wrote has left.
+    for old in (*folder.glob("checkpoint-*.safetensors"), *folder.glob(".checkpoint*.part")):
         if old != target:
             old.unlink(missing_ok=True)
     return folder / _POINTER
@@ -83,11 +90,14 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict, int]:
         raise ValueError(f"{path} is damaged, or no checkpoint: {error}") from error
     if not isinstance(pointer, dict) or pointer.get("format") != _FORMAT:
         raise ValueError(f"{path} is no checkpoint of this version of linfa")
+    if pointer.pop("digest", "") != _digest(pointer):
+        raise ValueError(f"{path} is damaged: its content does not match the digest stored with it")
     try:
         name, digest = str(pointer["arrays"]), pointer["sha256"]
         facts, step = pointer["facts"], int(pointer["step"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error!r} is missing or wrong") from error
+        # Whole, but written by something else under the same format.
+        raise ValueError(f"{path} is no checkpoint: {error!r} is missing or wrong") from error
     target = path.with_name(name)
     if target.parent != path.parent or not target.is_file():
         raise ValueError(f"{path} is damaged: its arrays, {name!r}, do not lie beside it")
@@ -103,6 +113,28 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict, int]:
 def exists(folder: str | Path) -> bool:
     """Whether `folder` holds a checkpoint."""
     return (Path(folder) / _POINTER).is_file()
+
+
+def make_folder(folder: str | Path) -> Path:
+    """The folder, made where it does not exist.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or is a file.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise FileExistsError(errno.EEXIST, "there is a file where a folder is to be", str(folder)) from error
+    return folder
+
+
+def _digest(pointer: Mapping) -> str:
+    # As it comes back from the file, where all keys are text.
+    plain = json.loads(json.dumps(pointer))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _write_beside(path: Path, content: bytes) -> None:

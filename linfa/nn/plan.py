@@ -7,6 +7,7 @@ from pathlib import Path
 
 from linfa._check import choice, flag, integer, nearest, real_number, seed_value
 from linfa.feedback import Feedback
+from linfa.nn.backend import device_module
 from linfa.nn.data import Augmentation, Dataset, load
 from linfa.nn.losses import LOSSES
 from linfa.nn.models import MODELS, model
@@ -21,6 +22,9 @@ from linfa.presets import NETWORK_PRESETS, network_preset
 OPTIMISERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "muon": Muon}
 # What each optimiser is usually started with.
 _RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02}
+_FACTOR = 0.98
+# Integers and the least that they may be.
+_COUNTS = {"epochs": 1, "batch": 1, "classes": 2, "threads": 1, "checkpoint_every": 1, "probe_every": 0}
 SCHEDULES = ("constant", "exponential", "cosine")
 
 
@@ -47,8 +51,8 @@ class Plan:
     feedback : str
         One of `linfa.presets.NETWORK_PRESETS`.
     rank : int or list of int, optional
-        Of low-rank feedback: one for all layers, capped where a layer is smaller, or one for each layer that sends an
-        error down, in forward order.
+        Of low-rank feedback: one for all layers, capped where a layer is smaller; or one for each layer that sends an
+        error down, in forward order; or, where `layers` is given, one for each of its names.
     layers : list of str
         Names of the layers that get the feedback (``*`` for any text); empty for all.
     others : str
@@ -68,8 +72,8 @@ class Plan:
     schedule : {"cosine", "constant", "exponential"}
     warm_up : float
         Epochs of linear warm-up, for the cosine.
-    factor : float
-        Of the rate in each epoch, for the exponential.
+    factor : float, optional
+        Of the rate in each epoch, for the exponential; 0.98 when not given.
     epochs : int
     batch : int, optional
     flip : bool
@@ -120,7 +124,7 @@ class Plan:
     feedback_decay: float | None = None
     schedule: str = "cosine"
     warm_up: float = 0.0
-    factor: float = 0.98
+    factor: float | None = None
     epochs: int = 10
     batch: int | None = None
     flip: bool = False
@@ -147,7 +151,7 @@ class Plan:
             if not isinstance(value, Mapping):
                 raise TypeError(f"{name} is {value!r}; it must be a dictionary of arguments")
             object.__setattr__(self, name, dict(value))
-        if isinstance(self.layers, str) or not all(isinstance(name, str) for name in self.layers):
+        if not isinstance(self.layers, (list, tuple)) or not all(isinstance(name, str) for name in self.layers):
             raise TypeError(f"layers is {self.layers!r}; it must be a list of names")
         object.__setattr__(self, "layers", tuple(self.layers))
         choice("model", self.model, MODELS)
@@ -158,27 +162,46 @@ class Plan:
         choice("loss", self.loss, LOSSES)
         choice("precision", self.precision, ("float32", "float64"))
         choice("device", self.device, ("cpu", "cuda"))
-        integer("epochs", self.epochs, at_least=1)
         if isinstance(self.rank, (list, tuple)):
             ranks = tuple(integer(f"rank[{k}]", r, at_least=1) for k, r in enumerate(self.rank))
             object.__setattr__(self, "rank", ranks)
         elif self.rank is not None:
             integer("rank", self.rank, at_least=1)
-        for name in ("batch", "classes", "threads", "checkpoint_every"):
+        for name, least in _COUNTS.items():
             if getattr(self, name) is not None:
-                integer(name, getattr(self, name), at_least=1)
+                object.__setattr__(self, name, integer(name, getattr(self, name), at_least=least))
         seed_value("seed", self.seed)
         for name in ("flip", "grayscale"):
             flag(name, getattr(self, name))
-        for name in ("rate", "clamp", "feedback_rate", "clip_signal"):
+        for name in ("rate", "clamp", "feedback_rate", "clip_signal", "factor"):
             if getattr(self, name) is not None:
-                real_number(name, getattr(self, name), above=0.0)
-        for name in ("weight_decay", "warm_up", "refactor_every", "validation"):
-            real_number(name, getattr(self, name), at_least=0.0)
+                object.__setattr__(self, name, real_number(name, getattr(self, name), above=0.0))
+        for name in ("weight_decay", "feedback_decay", "warm_up", "refactor_every"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, real_number(name, getattr(self, name), at_least=0.0))
+        real_number("validation", self.validation, at_least=0.0)
+        if self.validation >= 1 and self.validation != int(self.validation):
+            raise ValueError(f"validation is {self.validation:g}; it must be a whole number of images, or below 1")
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
+        """Entries that only mean something beside others."""
         if self.feedback_decay is not None and self.feedback_rate is None:
             raise ValueError(f"feedback_decay is {self.feedback_decay}, which needs a feedback_rate of its own")
         if not self.layers and self.others != "backprop":
             raise ValueError(f"others is {self.others!r}, which is for what layers leaves out; layers is empty")
+        if self.layers and self.feedback == self.others and self.rank is None and not self.feedback_options:
+            raise ValueError(f"layers is {list(self.layers)}, but feedback and others are both {self.feedback!r}")
+        if self.layers and isinstance(self.rank, tuple) and len(self.rank) != len(self.layers):
+            raise ValueError(
+                f"rank has {len(self.rank)} entries; it must be one, or one for each of {list(self.layers)}"
+            )
+        for name, schedule in (("warm_up", "cosine"), ("factor", "exponential")):
+            if getattr(self, name) and self.schedule != schedule:
+                raise ValueError(
+                    f"{name} is {getattr(self, name):g}, which is for schedule {schedule!r}; "
+                    f"schedule is {self.schedule!r}"
+                )
 
     def dataset(self) -> Dataset:
         """The data, with a part held out where `validation` asks for it."""
@@ -193,11 +216,15 @@ class Plan:
 
     def rule(self) -> Feedback | dict[str, Feedback]:
         """The feedback, as `Network` takes it."""
-        rule = network_preset(self.feedback, self.rank, self.seed, **self.feedback_options)
         if not self.layers:
-            return rule
+            return network_preset(self.feedback, self.rank, self.seed, **self.feedback_options)
+        ranks = self.rank if isinstance(self.rank, tuple) else (self.rank,) * len(self.layers)
+        rules = {
+            name: network_preset(self.feedback, rank, self.seed, **self.feedback_options)
+            for name, rank in zip(self.layers, ranks, strict=True)
+        }
         # The rest gets no rank of its own: full feedback, whatever its rule.
-        return dict.fromkeys(self.layers, rule) | {"*": network_preset(self.others, seed=self.seed)}
+        return rules | {"*": network_preset(self.others, seed=self.seed)}
 
     def recipe(self) -> Recipe:
         """Optimiser, rate, decay and schedule of every parameter."""
@@ -212,9 +239,9 @@ class Plan:
     def _schedule(self) -> Schedule:
         if self.schedule == "cosine":
             return WarmUpCosine(self.epochs, self.warm_up)
-        if self.warm_up:
-            raise ValueError(f"warm_up is {self.warm_up:g}, which is for the cosine; schedule is {self.schedule!r}")
-        return Constant() if self.schedule == "constant" else Exponential(self.factor)
+        if self.schedule == "constant":
+            return Constant()
+        return Exponential(_FACTOR if self.factor is None else self.factor)
 
     def network(self, dataset: Dataset) -> Network:
         """The network, for these data."""
@@ -226,12 +253,22 @@ class Plan:
 
     def trainer(self, folder: str | Path | None = None) -> Trainer:
         """The run, ready to start; with a folder it writes checkpoints there."""
-        dataset = self.dataset()
+        # Before a large set is read in vain.
+        device_module(self.device)
         augment = Augmentation(self.flip, self.crop, self.rotation, self.cutout)
+        recipe = self.recipe()
+        dataset = self.dataset()
+        network = self.network(dataset).to(self.device)
+        if self.feedback_rate is not None and not any(
+            p.role in ("feedback-q", "feedback-p") for p in network.feedback_parameters
+        ):
+            raise ValueError(
+                f"feedback_rate is {self.feedback_rate:g}, but feedback {self.feedback!r} learns neither Q nor P here"
+            )
         return Trainer(
-            self.network(dataset).to(self.device),
+            network,
             dataset,
-            self.recipe(),
+            recipe,
             epochs=self.epochs,
             batch=self.batch,
             augment=augment if augment != Augmentation() else None,
@@ -264,30 +301,36 @@ class Plan:
         """
         if not isinstance(plain, Mapping):
             raise TypeError(f"plan is {plain!r}; it must be a dictionary")
-        known = [f.name for f in fields(Plan)]
-        for name in plain:
-            if name not in known:
-                raise ValueError(
-                    f"the plan has no entry {name!r}{nearest(str(name), known)}; it has {', '.join(known)}"
-                )
+        _refuse_unknown(plain)
         return Plan(**plain)
 
     @staticmethod
     def from_toml(path: str | Path) -> dict:
-        """Entries of a TOML file, whose names are the arguments above; tables hold the options.
+        """Entries of a TOML file, for `from_dict`; their names are the arguments above, tables hold the options.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is no TOML.
+            If there is no such file, it is no TOML, or it has an entry that no plan has.
         """
         try:
             with Path(path).open("rb") as file:
                 entries = tomllib.load(file)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is no TOML file: {error}") from error
-        Plan.from_dict(entries)
+        try:
+            # Values wait: what the command line adds may be what makes them fit each other.
+            _refuse_unknown(entries)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         return entries
+
+
+def _refuse_unknown(entries: Mapping[str, object]) -> None:
+    known = [f.name for f in fields(Plan)]
+    for name in entries:
+        if name not in known:
+            raise ValueError(f"the plan has no entry {name!r}{nearest(str(name), known)}; it has {', '.join(known)}")
 
 
 def _optimiser(name: str, options: Mapping[str, object]) -> Optimiser:

@@ -95,6 +95,8 @@ class Trainer:
         ``"running"``, ``"completed"`` or ``"diverged"``.
     reason : str
         Why it diverged, and when.
+    saved : int or None
+        Updates made when this trainer last wrote a checkpoint.
 
     Raises
     ------
@@ -189,6 +191,7 @@ class Trainer:
         self._of_network = identity.of_network(network)
         self._augment = identity.of_augmentation(augment)
         self.step, self.epoch, self.status, self.reason = 0, 0, "running", ""
+        self.saved: int | None = None
         self._underway = _Epoch()
         # Whether an update was begun and not ended: the network is then of no step at all.
         self._within = False
@@ -215,7 +218,7 @@ class Trainer:
             # Better to fail now than after an epoch.
             checkpoint.make_folder(self.folder)
         if self.status != "diverged":
-            self._refuse_half_an_update()
+            self._refuse_broken()
             try:
                 # The loss, gradients and weights are looked at: no need for NumPy to warn of them too.
                 with self._threads_held(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -302,7 +305,9 @@ class Trainer:
             self.history.append_probe(step, self._probes.after(step))
         self._within = False
 
-    def _refuse_half_an_update(self) -> None:
+    def _refuse_broken(self) -> None:
+        if self.status == "diverged":
+            raise RuntimeError(f"the run diverged: {self.reason}")
         if self._within:
             raise RuntimeError(
                 f"the run was broken off within update {self.step}, with the network half changed; load the last "
@@ -321,7 +326,7 @@ class Trainer:
         """
         if self.folder is None:
             raise ValueError("folder is None; give the trainer one, where checkpoints are to go")
-        self._refuse_half_an_update()
+        self._refuse_broken()
         memory = self.descent.state()
         arrays = {_NETWORK + name: array for name, array in self.network.state().items()}
         for name, slots in memory["memory"].items():
@@ -339,7 +344,9 @@ class Trainer:
             "computed": self._computed(),
             "history": facts,
         }
-        return checkpoint.save(self.folder, arrays, described, self.step)
+        written = checkpoint.save(self.folder, arrays, described, self.step)
+        self.saved = self.step
+        return written
 
     def resume(self, folder: str | Path | None = None) -> "Trainer":
         """Take up the checkpoint in `folder` (or the trainer's own), so that `run` goes on with the same bits.

@@ -221,7 +221,7 @@ def overview(
         effective_rank(low_right, run, theory, log_time=log_time)
         for axes, letter in zip((top_left, top_right, low_left, low_right), "abcd", strict=True):
             axes.set_title(letter, fontweight="bold")
-        key = "marks: simulation, " + ("lines: theory" if theory is not None else "thin lines guide the eye")
+        key = f"marks: {run.source}, " + ("lines: theory" if theory is not None else "thin lines guide the eye")
         if title:
             figure.suptitle(title, fontsize=13, parse_math=False)
         figure.supxlabel(f"{key}, dotted: the task", fontsize=10, color="0.3")
