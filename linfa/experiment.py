@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from linfa._check import choice, integer, real_number
+from linfa.driver import simulate
 from linfa.feedback import Feedback
 from linfa.networks import KINDS, initial_weights
 from linfa.presets import preset
-from linfa.simulation import MOTIONLESS, DivergenceWarning, check_run, resolve_feedback, simulate
+from linfa.simulation import MOTIONLESS, DivergenceWarning, check_run, resolve_feedback
 from linfa.tasks import LinearTask
 from linfa.terminal import console, plain, progress, table
 from linfa.theory.exact import NoClosedForm, exact
@@ -22,6 +23,8 @@ from linfa.trajectory import Trajectory
 _STUCK_AT_ZERO = ("backprop", "usf", "frsf")
 _LOW_RANK = ("fixed", "kolen-pollack", "raf", "draf", "normative", "local")
 _TAKES_DRAW = ("fa", "dfa", "mirror", *_LOW_RANK)
+# Of following the flow; other methods need the length of a step.
+METHODS = ("dormand-prince", "exact")
 # Recovered fraction of a mode from which a summary calls it learned.
 _LEARNED = 0.9
 
@@ -104,6 +107,7 @@ def _rules(arguments: argparse.Namespace) -> list[tuple[str, int | None]]:
         preset(name, rank)  # an unknown rule, or a rank that is missing, is an error before anything runs
     choice("init", arguments.init, ("auto", *KINDS))
     choice("draw", arguments.draw, ("auto", "gaussian", "orthonormal"))
+    choice("method", arguments.method, METHODS)
     return rules
 
 
@@ -178,9 +182,14 @@ def _check_all(
         _, weights = _start(task, name, arguments)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            resolve_feedback(
-                task, weights, _feedback(name, rank, (task.inputs, *arguments.hidden, task.outputs), arguments)
-            )
+            feedback = _feedback(name, rank, (task.inputs, *arguments.hidden, task.outputs), arguments)
+            resolve_feedback(task, weights, feedback)
+            if arguments.method == "exact":
+                # At time 0 alone a closed form shows at no cost whether it holds.
+                try:
+                    simulate(task, weights, feedback, [0.0], learning_rate=rate, weight_decay=decay, method="exact")
+                except NoClosedForm as error:
+                    raise NoClosedForm(f"{name}: {error}") from None
 
 
 def _one(
@@ -195,10 +204,12 @@ def _one(
         warnings.filterwarnings("ignore", message="nothing moved")
         made = simulate(
             task, weights, feedback, times, learning_rate=arguments.learning_rate,
-            weight_decay=arguments.weight_decay, progress=report,
+            weight_decay=arguments.weight_decay, method=arguments.method, progress=report,
         )  # fmt: skip
     theory, why_not = None, "weight decay is on" if arguments.weight_decay else ""
-    if not why_not:
+    if made.source == "theory":
+        theory = made
+    elif not why_not:
         flow_times = made.t if arguments.learning_rate is None else made.t * arguments.learning_rate
         try:
             theory = exact(task, weights, feedback, flow_times)
@@ -236,9 +247,9 @@ def _write(outcome: Outcome, stem: Path, arguments: argparse.Namespace) -> list[
     picture.unlink(missing_ok=True)
     if len(outcome.run.t) >= 2:
         title = f"{outcome.run.task.name}, {'-'.join(map(str, outcome.run.widths))}, {outcome.name}"
-        figure = overview(
-            outcome.run, outcome.theory, title=title, plateau=outcome.plateau, log_time=arguments.log_time
-        )
+        # A closed form has nothing to be compared with but itself.
+        compared = None if outcome.theory is outcome.run else outcome.theory
+        figure = overview(outcome.run, compared, title=title, plateau=outcome.plateau, log_time=arguments.log_time)
         written.append(save_figure(figure, picture))
     return written
 

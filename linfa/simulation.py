@@ -1,18 +1,21 @@
 """Run a network: check the input, hand bare arrays to the core, return a `Trajectory`."""
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linfa._check import ascending_times, choice, integer, real_array, real_number, weight_matrices
+from linfa._check import ascending_times, choice, flag, integer, real_array, real_number, weight_matrices
 from linfa._threads import single_threaded_blas, thread_count
 from linfa.feedback import Feedback, Resolved
+from linfa.lifting import Held, ReducedRun
+from linfa.reduction import Correlations, Reduction, feedback_ends, find_reduction
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory, repeat_in_time
 
@@ -62,6 +65,29 @@ class RunPlan:
             settings |= {"method": self.method, "rtol": self.rtol, "atol": self.atol}
         return settings | {"transport": resolved.transport, "direct": resolved.direct, "ranks": list(resolved.ranks)}
 
+    def fading(self, decay: float) -> np.ndarray:
+        """What weight decay alone leaves at each time."""
+        if self.learning_rate is None:
+            return np.exp(-decay * self.times)
+        return (1.0 - self.learning_rate * decay) ** self.times
+
+    def feedback_decay(self, resolved: Resolved) -> np.ndarray:
+        """Decay of the feedback to each hidden layer."""
+        return self.decay[1:] if resolved.decay is None else np.full(len(self.decay) - 1, resolved.decay)
+
+
+@dataclass(frozen=True)
+class MemberRun:
+    """One network's run: the network as it was run, reduced or not, and its states."""
+
+    reduction: Reduction | None
+    weights: list[np.ndarray]
+    resolved: Resolved
+    states: np.ndarray
+    saved: int
+    status: str
+    stopped: float
+
 
 def simulate(
     task: LinearTask,
@@ -76,6 +102,7 @@ def simulate(
     method: str = "dormand-prince",
     step: float | None = None,
     max_steps: int = 1_000_000,
+    reduce: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Trajectory:
     """Train a deep linear network by gradient flow, or by gradient descent, under a rule of feedback.
@@ -103,6 +130,10 @@ def simulate(
         Longest step of a fixed-step run; steps are equal between two saved times and land on each.
     max_steps : int
         Steps of the adaptive integrator, rejected ones included, after which a run counts as stalled.
+    reduce : bool
+        Run wide networks in the subspaces that learning happens in, where these are much smaller (see
+        `linfa.reduction`): the same course to the integrator's accuracy, whatever the width. ``settings["reduction"]``
+        then says what was reduced to what; whole weights are made when they are first read.
     progress : callable, optional
         Called with the fraction of the horizon that is done.
 
@@ -134,28 +165,36 @@ def simulate(
     """
     weights = weight_matrices(weights)
     plan = check_run(task, len(weights), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
+    reduce = flag("reduce", reduce)
     resolved = resolve_feedback(task, weights, feedback)
     with single_threaded_blas():
-        states, saved, status, stopped = _run_member(plan, resolved, weights, progress=progress)
-    if status != "completed":
-        warnings.warn(_explain(status, stopped, plan), DivergenceWarning, stacklevel=2)
-    start = initial_state(weights, resolved)[: states.shape[1]]
+        run = _run_member(plan, resolved, weights, reduce, progress=progress)
+    if run.status != "completed":
+        warnings.warn(_explain(run.status, run.stopped, plan), DivergenceWarning, stacklevel=_outside())
+    start = initial_state(run.weights, run.resolved)[: run.states.shape[1]]
+    states, saved = run.states, run.saved
     times = plan.times[:saved].copy()
     if saved == 0:
         # Stopped before the first time asked for: what there is up to then is the start.
         times, saved, states[0] = np.zeros(1), 1, start
     elif times[-1] > 0 and (states[saved - 1] == start).all() and (task.sigma_yx != 0).any():
-        warnings.warn(MOTIONLESS, UserWarning, stacklevel=2)
-    kept_weights, kept_feedback = _unpack(states[:saved], weights, resolved, ())
+        warnings.warn(MOTIONLESS, UserWarning, stacklevel=_outside())
+    kept_weights, kept_feedback = _unpack(states[:saved], run.weights, run.resolved, ())
+    settings = plan.settings(resolved)
+    if run.reduction is not None:
+        kept_weights = _reduced_run(
+            replace(plan, times=times), [run], [weights], [resolved], kept_weights, kept_feedback
+        )
+        kept_feedback, settings["reduction"] = None, str(run.reduction)
     return Trajectory(
         task,
         feedback,
         times,
         kept_weights,
         kept_feedback,
-        settings=plan.settings(resolved),
-        status=status,
-        stopped_at=stopped,
+        settings=settings,
+        status=run.status,
+        stopped_at=run.stopped,
     )
 
 
@@ -173,6 +212,7 @@ def ensemble(
     method: str = "dormand-prince",
     step: float | None = None,
     max_steps: int = 1_000_000,
+    reduce: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Trajectory:
     """Many networks side by side; each equals its own `simulate` run to the last bit, for any number of threads.
@@ -216,6 +256,7 @@ def ensemble(
     members = len(stacked[0])
     threads = min(thread_count(threads), members)
     plan = check_run(task, len(stacked), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
+    reduce = flag("reduce", reduce)
     singles = [[np.ascontiguousarray(w[m]) for w in stacked] for m in range(members)]
     if isinstance(feedback, Feedback):
         resolved = [resolve_feedback(task, singles[0], feedback)] * members
@@ -231,11 +272,11 @@ def ensemble(
         if progress is not None:
             progress(sum(done) / members)
 
-    results: list = [None] * members
+    results: list[MemberRun] = [None] * members
     # The kernels release the interpreter lock; free threads take the next member, so uneven runs share evenly.
     with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
         futures = {
-            pool.submit(_run_member, plan, resolved[m], singles[m], progress=partial(report, m), stop=stop): m
+            pool.submit(_run_member, plan, resolved[m], singles[m], reduce, progress=partial(report, m), stop=stop): m
             for m in range(members)
         }
         try:
@@ -246,24 +287,93 @@ def ensemble(
             for future in futures:
                 future.cancel()
             raise
-    status = np.array([r[2] for r in results])
-    stopped = np.array([r[3] for r in results])
-    for states, saved, _, _ in results:
-        states[saved:] = np.nan
+    status = np.array([r.status for r in results])
+    stopped = np.array([r.stopped for r in results])
+    for r in results:
+        r.states[r.saved :] = np.nan
     if (status != "completed").any():
-        warnings.warn(_explain_members(status, stopped, plan), DivergenceWarning, stacklevel=2)
-    everything = np.stack([r[0] for r in results])
-    kept_weights, kept_feedback = _unpack(everything, singles[0], resolved[0], resolved)
+        warnings.warn(_explain_members(status, stopped, plan), DivergenceWarning, stacklevel=_outside())
+    kept_weights, kept_feedback, words = _stack_members(plan, results, singles, resolved)
     return Trajectory(
         task,
         feedback,
         plan.times.copy(),
         kept_weights,
         kept_feedback,
-        settings=plan.settings(resolved[0]),
+        settings=plan.settings(resolved[0]) | ({"reduction": words} if words else {}),
         status=status,
         stopped_at=stopped,
     )
+
+
+def _stack_members(
+    plan: RunPlan, runs: list[MemberRun], weights: list[list[np.ndarray]], resolved: list[Resolved]
+) -> tuple[list[np.ndarray] | ReducedRun, dict[str, list[np.ndarray]] | None, str]:
+    """Weights and feedback of all members over time, and the words for their reduction."""
+    words = list(dict.fromkeys(str(r.reduction or "") for r in runs))
+    if len(words) == 1:
+        kept = _unpack(
+            np.stack([r.states for r in runs]), runs[0].weights, runs[0].resolved, [r.resolved for r in runs]
+        )
+        if runs[0].reduction is None:
+            return *kept, ""
+        return _reduced_run(plan, runs, weights, resolved, *kept), None, words[0]
+    # Members of several sizes fit no common array before they are lifted.
+    lifted = []
+    for run, start, rule in zip(runs, weights, resolved, strict=True):
+        kept = _unpack(run.states, run.weights, run.resolved, ())
+        if run.reduction is not None:
+            whole = _reduced_run(plan, [run], [start], [rule], *kept)
+            kept = (whole.whole_weights(), whole.whole_feedback())
+        lifted.append(kept)
+    stacked = [np.stack(layer) for layer in zip(*(kept for kept, _ in lifted), strict=True)]
+    matrices = {}
+    for key in lifted[0][1]:
+        each = zip(*(feedback[key] for _, feedback in lifted), strict=True)
+        matrices[key] = [_stack_in_time(over_members) for over_members in each]
+    return stacked, matrices, "by member: " + "; ".join(word or "none" for word in words)
+
+
+def _stack_in_time(matrices: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Matrices over time of all members; those that repeat one matrix in memory still do."""
+    if any(m.strides[0] != 0 for m in matrices):
+        return np.stack(matrices)
+    return repeat_in_time(np.stack([m[0] for m in matrices]), len(matrices[0]), members=True)
+
+
+def _reduced_run(
+    plan: RunPlan,
+    runs: list[MemberRun],
+    weights: list[list[np.ndarray]],
+    resolved: list[Resolved],
+    small_weights: list[np.ndarray],
+    small_feedback: dict[str, list[np.ndarray]],
+) -> ReducedRun:
+    """What it takes to lift a reduced run, or those of several members with a leading axis in the arrays given."""
+    single = small_weights[0].ndim == 3
+
+    def over_members(values: list[np.ndarray]) -> np.ndarray:
+        return values[0] if single else np.stack(values)
+
+    first = runs[0].reduction.bases
+    bases = [None if u is None else over_members([r.reduction.bases[k] for r in runs]) for k, u in enumerate(first)]
+    held_weights = []
+    for k, small in enumerate(small_weights):
+        start, fading = over_members([w[k] for w in weights]), over_members([plan.fading(plan.decay[k])] * len(runs))
+        held_weights.append(Held(start, bases[k + 1], bases[k], small, fading))
+    held_feedback: dict[str, list[Held]] = {}
+    learning = {(key, h) for key, h, _, learns in feedback_layout(resolved[0]) if learns}
+    for key, matrices in small_feedback.items():
+        for h, small in enumerate(matrices):
+            start = over_members([r.matrices[key][h] for r in resolved])
+            ends = feedback_ends(bases, resolved[0].direct, key, h)
+            moving = ()
+            if (key, h) in learning:
+                # Full feedback that learns decays where no signal reaches; factors have no such part.
+                decays = [plan.feedback_decay(r)[h] if key == "b" else 0.0 for r in resolved]
+                moving = (small, over_members([plan.fading(decay) for decay in decays]))
+            held_feedback.setdefault(key, []).append(Held(start, *ends, *moving))
+    return ReducedRun(bases, held_weights, held_feedback, len(plan.times))
 
 
 def check_run(
@@ -371,14 +481,20 @@ def _run_member(
     plan: RunPlan,
     resolved: Resolved,
     weights: Sequence[np.ndarray],
+    reduce: bool,
     *,
     progress: Callable[[float], None] | None = None,
     stop: threading.Event | None = None,
-) -> tuple[np.ndarray, int, str, float]:
-    """One network, slice by slice: saved states, how many of them, status, time of stopping."""
+) -> MemberRun:
+    """One network, slice by slice, in reduced coordinates where that is asked for and pays."""
     from linfa.core import descent, runge_kutta
 
-    problem = core_problem(plan, resolved, weights)
+    reduction = find_reduction(plan.task, weights, resolved) if reduce else None
+    correlations = None
+    if reduction is not None:
+        weights, resolved = reduction.weights(weights), reduction.feedback(resolved)
+        correlations = reduction.correlations(plan.task)
+    problem = core_problem(plan, resolved, weights, correlations)
     state = initial_state(weights, resolved)
     n = problem.n_dynamic
     saved = np.empty((len(plan.times), n))
@@ -412,11 +528,13 @@ def _run_member(
         if progress is not None:
             progress(1.0 if status != "running" or horizon == 0 else float(clock[runge_kutta.TIME] / horizon))
     stopped = float("nan") if status == "completed" else float(clock[runge_kutta.TIME])
-    return saved, int(counters[runge_kutta.NEXT_SAVE]), status, stopped
+    return MemberRun(reduction, weights, resolved, saved, int(counters[runge_kutta.NEXT_SAVE]), status, stopped)
 
 
-def core_problem(plan: RunPlan, resolved: Resolved, weights: Sequence[np.ndarray]) -> "Problem":
-    """The arrays that describe a run of this network to the core."""
+def core_problem(
+    plan: RunPlan, resolved: Resolved, weights: Sequence[np.ndarray], correlations: Correlations | None = None
+) -> "Problem":
+    """The arrays that describe a run of this network to the core; those of the task where no others are given."""
     from linfa.core import problem as core
 
     rules = {
@@ -430,15 +548,14 @@ def core_problem(plan: RunPlan, resolved: Resolved, weights: Sequence[np.ndarray
     }
     transports = {"backprop": core.BACKPROP, "full": core.FULL, "low-rank": core.LOW_RANK, "sign": core.SIGN}
     hidden = len(weights) - 1
-    task = plan.task
-    feedback_decay = plan.decay[1:] if resolved.decay is None else np.full(hidden, resolved.decay)
+    correlations = correlations or Correlations.of(plan.task)
     return core.build_problem(
         _widths(weights),
-        target=task.target,
-        sigma_x=None if task.whitened else task.sigma_x,
-        input_root=task.input_root,
-        residual_root=task.residual_root,
-        sigma_y=task.label_correlation,
+        target=correlations.target,
+        sigma_x=correlations.sigma_x,
+        input_root=correlations.input_root,
+        residual_root=correlations.residual_root,
+        sigma_y=correlations.sigma_y,
         transport=transports[resolved.transport],
         direct=resolved.direct,
         ranks=resolved.ranks or (0,) * hidden,
@@ -449,7 +566,7 @@ def core_problem(plan: RunPlan, resolved: Resolved, weights: Sequence[np.ndarray
         q_rate=resolved.q_rate,
         p_rate=resolved.p_rate,
         decay=plan.decay,
-        feedback_decay=feedback_decay,
+        feedback_decay=plan.feedback_decay(resolved),
     )
 
 
@@ -477,6 +594,14 @@ def _unpack(
             matrix = repeat_in_time(start, leading[-1], members=False)
         found.setdefault(key, {})[h] = matrix
     return kept, {key: [found[key][h] for h in sorted(found[key])] for key in resolved.matrices or {} if key in found}
+
+
+def _outside() -> int:
+    """The stack level, seen by who calls this, of the code that called into this package: where a warning belongs."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "linfa":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _explain(status: str, stopped: float, plan: RunPlan) -> str:

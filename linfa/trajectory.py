@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from linfa import metrics
 from linfa._algebra import transposed
 from linfa._check import choice, integer
 from linfa.feedback import Feedback, feedback_from_dict
+from linfa.lifting import ReducedRun
 from linfa.tasks import LinearTask
 
 _FORMAT = "linfa trajectory 1"
+# A run in reduced coordinates, which holds other arrays.
+_REDUCED_FORMAT = "linfa trajectory 2"
 # What a trajectory computes of itself: one number, or one for each mode or layer, at every time.
 OBSERVABLES = (
     "loss",
@@ -41,14 +44,14 @@ class Trajectory:
     t : array (T,)
         Times of the flow, or numbers of updates in descent.
     weights : list of array (T, out, in)
-        First layer first.
+        First layer first. Of a run in reduced coordinates each is made when it is first read; observables need none.
     feedback_weights : dict of list of array
         ``"b"``: full feedback (T, receiver, source), or the magnitudes of sign-symmetry; ``"q"`` (T, receiver, r) and
         ``"p"`` (T, r, source): the factors of low-rank feedback. One matrix for each hidden layer; empty for backprop.
     source : str
         ``"simulation"`` or ``"theory"``.
     settings : dict
-        How the run was made: method, tolerances or learning rate, weight decay.
+        How the run was made: method, tolerances or learning rate, weight decay, and ``"reduction"`` where one was used.
     status : str, or array of str
         ``"completed"``, ``"diverged"`` (an entry left all bounds) or ``"stalled"`` (the integrator stopped advancing).
     stopped_at : float, or array
@@ -60,7 +63,7 @@ class Trajectory:
         task: LinearTask,
         feedback: Feedback | list[Feedback],
         t: np.ndarray,
-        weights: list[np.ndarray],
+        weights: list[np.ndarray] | ReducedRun,
         feedback_weights: dict[str, list[np.ndarray]] | None = None,
         *,
         source: str = "simulation",
@@ -71,8 +74,13 @@ class Trajectory:
         self.task = task
         self.feedback = feedback
         self.t = t
-        self.weights = weights
-        self.feedback_weights = feedback_weights or {}
+        self._reduced = weights if isinstance(weights, ReducedRun) else None
+        if self._reduced is None:
+            self.weights = weights
+            self.feedback_weights = feedback_weights or {}
+        else:
+            self.weights = weights.whole_weights()
+            self.feedback_weights = weights.whole_feedback()
         self.source = source
         self.settings = settings or {}
         self.status = status
@@ -87,20 +95,39 @@ class Trajectory:
     @property
     def members(self) -> int | None:
         """Number of ensemble members; None for a single run."""
+        if self._reduced is not None:
+            return self._reduced.members
         return len(self.weights[0]) if self.weights[0].ndim == 4 else None
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Layer sizes, input first."""
+        if self._reduced is not None:
+            return self._reduced.widths
         return (self.weights[0].shape[-1], *(w.shape[-2] for w in self.weights))
 
     @cached_property
     def map(self) -> np.ndarray:
         """W_L … W_1, (T, o, i)."""
-        product = self.weights[-1]
-        for w in reversed(self.weights[:-1]):
+        product = self._inner[-1]
+        for w in reversed(self._inner[:-1]):
             product = product @ w
-        return product
+        return self._lifted(product, len(self._inner))
+
+    @property
+    def _inner(self) -> list[np.ndarray]:
+        """The weights in the coordinates in which the run was made; signals stay in these."""
+        return self.weights if self._reduced is None else [held.small for held in self._reduced.weights]
+
+    def _lifted(self, small: np.ndarray, layer: int, below: int = 0) -> np.ndarray:
+        return small if self._reduced is None else self._reduced.lift(small, layer, below)
+
+    @cached_property
+    def _inner_error(self) -> np.ndarray:
+        """E in the coordinates of `_inner`."""
+        if self._reduced is None:
+            return self.error_correlation
+        return self._reduced.project(self.error_correlation, len(self.weights))
 
     @cached_property
     def loss(self) -> np.ndarray:
@@ -136,13 +163,23 @@ class Trajectory:
 
     def feedback_matrix(self, h: int) -> np.ndarray:
         """The matrix that carries the signal to hidden layer h + 1, (T, receiver, source): B, Q P, or W_{h+2}ᵀ."""
-        if "q" in self.feedback_weights:
-            return self.feedback_weights["q"][h] @ self.feedback_weights["p"][h]
-        if "b" not in self.feedback_weights:
-            return transposed(self.weights[h + 1])
+        return self._carrier(h, self.weights, self.feedback_weights)
+
+    def _carrier(self, h: int, weights: Sequence[np.ndarray], feedback: dict[str, Sequence[np.ndarray]]) -> np.ndarray:
+        if "q" in feedback:
+            return feedback["q"][h] @ feedback["p"][h]
+        if "b" not in feedback:
+            return transposed(weights[h + 1])
         if self.settings.get("transport") == "sign":
-            return self.feedback_weights["b"][h] * np.sign(transposed(self.weights[h + 1]))
-        return self.feedback_weights["b"][h]
+            return feedback["b"][h] * np.sign(transposed(weights[h + 1]))
+        return feedback["b"][h]
+
+    def _inner_carrier(self, h: int) -> np.ndarray:
+        """`feedback_matrix` in the coordinates of `_inner`."""
+        if self._reduced is None:
+            return self.feedback_matrix(h)
+        small = {key: [held.small for held in matrices] for key, matrices in self._reduced.feedback.items()}
+        return self._carrier(h, self._inner, small)
 
     @property
     def direct(self) -> bool:
@@ -157,29 +194,52 @@ class Trajectory:
         """
         columns = []
         for h in range(len(self.weights) - 1):
-            carried = self.feedback_matrix(h)
+            carried = self._inner_carrier(h)
             if self.direct:
                 last = h + 2 == len(self.weights)
-                like = transposed(carried) if last else self.feedback_matrix(h + 1) @ transposed(carried)
+                like = transposed(carried) if last else self._inner_carrier(h + 1) @ transposed(carried)
             else:
                 like = transposed(carried)
-            columns.append(_where_finite(metrics.cosine, self.weights[h + 1], like))
-        return _stack_columns(columns, self.weights[0].shape[:-2])
+            columns.append(_where_finite(metrics.cosine, *self._compared(h, like)))
+        return _stack_columns(columns, self._leading)
+
+    def _compared(self, h: int, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The weights above hidden layer h + 1 and what they are compared with, or rows at the same angle."""
+        if self._reduced is None:
+            return self.weights[h + 1], like
+        if not self.feedback_weights:
+            rows, _ = self._reduced.beside(h + 1, like, None)
+            return rows, rows
+        # Direct feedback to several layers keeps all outputs, and low-rank feedback lies inside: neither has a rest.
+        has_rest = "b" in self.feedback_weights and not (self.direct and len(self.weights) > 2)
+        return self._reduced.beside(h + 1, like, self._reduced.feedback["b"][h] if has_rest else None)
+
+    @property
+    def _leading(self) -> tuple[int, ...]:
+        """(T,), or (members, T)."""
+        return self._inner[0].shape[:-2]
+
+    @cached_property
+    def _inner_signals(self) -> list[np.ndarray]:
+        """`signals` in the coordinates of `_inner`."""
+        error = self._inner_error
+        signals = [error]
+        for h in range(len(self.weights) - 2, -1, -1):
+            signals.insert(0, self._inner_carrier(h) @ (error if self.direct else signals[0]))
+        return signals
 
     @cached_property
     def signals(self) -> list[np.ndarray]:
         """D_l = E[δ_l xᵀ], the signal that teaches each layer, l = 1 … L, (T, n_l, i); the last is E."""
-        signals = [self.error_correlation]
-        for h in range(len(self.weights) - 2, -1, -1):
-            signals.insert(0, self.feedback_matrix(h) @ (self.error_correlation if self.direct else signals[0]))
-        return signals
+        return [self._lifted(signal, k + 1) for k, signal in enumerate(self._inner_signals)]
 
     @cached_property
     def update_directions(self) -> list[np.ndarray]:
         """G_l = D_l V_{l−1}ᵀ, what drives each weight matrix (without decay), l = 1 … L, (T, out, in)."""
         directions, below = [], None
-        for w, signal in zip(self.weights, self.signals, strict=True):
-            directions.append(signal if below is None else signal @ transposed(below))
+        for k, (w, signal) in enumerate(zip(self._inner, self._inner_signals, strict=True)):
+            small = signal if below is None else signal @ transposed(below)
+            directions.append(self._lifted(small, k + 1, k))
             below = w if below is None else w @ below
         return directions
 
@@ -191,15 +251,20 @@ class Trajectory:
         sunk to rounding level, 10⁻¹³ of what the norms of its factors allow, or to ten times the integrator's relative
         tolerance: directions mean nothing there.
         """
-        reference = self.error_correlation
+        reference = self._inner_error
         floor = max(1e-13, 10.0 * self.settings.get("rtol", 0.0)) * np.linalg.norm(self.task.sigma_yx)
         columns: list[np.ndarray] = []
         for h in range(len(self.weights) - 2, -1, -1):
-            reference = transposed(self.weights[h + 1]) @ reference
-            floor = floor * np.linalg.norm(self.weights[h + 1], axis=(-2, -1))
-            cosines = _where_finite(metrics.cosine, self.signals[h], reference)
+            reference = transposed(self._inner[h + 1]) @ reference
+            floor = floor * self._weight_norm(h + 1)
+            cosines = _where_finite(metrics.cosine, self._inner_signals[h], reference)
             columns.insert(0, np.where(np.linalg.norm(reference, axis=(-2, -1)) > floor, cosines, np.nan))
-        return _stack_columns(columns, self.weights[0].shape[:-2])
+        return _stack_columns(columns, self._leading)
+
+    def _weight_norm(self, k: int) -> np.ndarray:
+        if self._reduced is None:
+            return np.linalg.norm(self.weights[k], axis=(-2, -1))
+        return self._reduced.norm(k)
 
     @cached_property
     def effective_rank(self) -> np.ndarray:
@@ -209,7 +274,8 @@ class Trajectory:
     @property
     def chance_alignment(self) -> np.ndarray:
         """Standard deviation of `weight_alignment` between unrelated matrices, one for each column (L−1,)."""
-        return np.array([metrics.chance_band(w.shape[-2:]) for w in self.weights[1:]])
+        sizes = self.widths[1:]
+        return np.array([metrics.chance_band(shape) for shape in zip(sizes[1:], sizes[:-1], strict=True)])
 
     def member(self, index: int) -> "Trajectory":
         """One member of an ensemble, as the `simulate` run it equals."""
@@ -218,16 +284,21 @@ class Trajectory:
         index = integer("index", index)
         if not -self.members <= index < self.members:
             raise IndexError(f"index is {index}; this ensemble has {self.members} members")
-        keep = np.isfinite(self.weights[0][index]).all((-2, -1))
+        keep = np.isfinite(self._inner[0][index]).all((-2, -1))
         if not keep.any():
             stopped = float(self.stopped_at[index])
             raise ValueError(f"member {index} stopped at {stopped:g}, before the first time saved; it holds nothing")
+        if self._reduced is not None:
+            weights, feedback_weights = self._reduced.member(index, keep), None
+        else:
+            weights = [w[index][keep] for w in self.weights]
+            feedback_weights = {key: [m[index][keep] for m in ms] for key, ms in self.feedback_weights.items()}
         return Trajectory(
             self.task,
             self.feedback[index] if isinstance(self.feedback, list) else self.feedback,
             self.t[keep],
-            [w[index][keep] for w in self.weights],
-            {key: [m[index][keep] for m in ms] for key, ms in self.feedback_weights.items()},
+            weights,
+            feedback_weights,
             source=self.source,
             settings=self.settings,
             status=str(self.status[index]),
@@ -314,7 +385,9 @@ class Trajectory:
     def save(self, path: str | Path) -> Path:
         """Write the run to a NetCDF file (classic format, readable by xarray, MATLAB, R).
 
-        The file appears whole or not at all. Returns its path; raises OSError when it cannot be written.
+        The file appears whole or not at all. Returns its path; raises OSError when it cannot be written. A run in
+        reduced coordinates is written in these: ``basis`` U_l, ``moving`` w_l, ``start`` and ``fading`` make
+        W_l = U_l w_l U_{l−1}ᵀ + fading (start − its part in the subspaces).
         """
         from scipy.io import netcdf_file
 
@@ -335,7 +408,7 @@ class Trajectory:
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with netcdf_file(beside, "w", version=2) as file:
-                file.linfa_format = _FORMAT
+                file.linfa_format = _FORMAT if self._reduced is None else _REDUCED_FORMAT
                 file.description = json.dumps(described)
                 file.digest = _digest(arrays, json.dumps(described))
                 for name, array in arrays.items():
@@ -353,12 +426,15 @@ class Trajectory:
         """Everything numerical, by the name it has in a file; feedback that never changes is kept once."""
         task = self.task
         arrays = {"t": np.asarray(self.t, float), "stopped_at": np.atleast_1d(np.asarray(self.stopped_at, float))}
-        arrays |= {f"W{k + 1}": w for k, w in enumerate(self.weights)}
-        time_axis = 0 if self.members is None else 1
-        for key, matrices in self.feedback_weights.items():
-            for h, m in enumerate(matrices):
-                fixed = m.strides[time_axis] == 0
-                arrays[f"{key}{h + 1}{'_fixed' if fixed else ''}"] = m.take(0, axis=time_axis) if fixed else m
+        if self._reduced is not None:
+            arrays |= self._reduced.arrays()
+        else:
+            arrays |= {f"W{k + 1}": w for k, w in enumerate(self.weights)}
+            time_axis = 0 if self.members is None else 1
+            for key, matrices in self.feedback_weights.items():
+                for h, m in enumerate(matrices):
+                    fixed = m.strides[time_axis] == 0
+                    arrays[f"{key}{h + 1}{'_fixed' if fixed else ''}"] = m.take(0, axis=time_axis) if fixed else m
         arrays |= {"sigma_yx": task.sigma_yx, "left": task.left, "strengths": task.strengths, "right": task.right}
         for name in ("sigma_y", "whitening"):
             if getattr(task, name) is not None:
@@ -384,25 +460,25 @@ class Trajectory:
         try:
             with netcdf_file(path, "r", mmap=False) as file:
                 form = getattr(file, "linfa_format", b"").decode()
-                if form == _FORMAT:
+                if form in (_FORMAT, _REDUCED_FORMAT):
                     description = file.description.decode()
                     digest = file.digest.decode()
                     arrays = {name: v[...].astype(np.float64) for name, v in file.variables.items()}
         except Exception as error:
             # A damaged header can fail anywhere in the reader.
             raise ValueError(f"{path} is truncated or not a NetCDF file: {error}") from error
-        if form != _FORMAT:
+        if form not in (_FORMAT, _REDUCED_FORMAT):
             raise ValueError(f"{path} is a NetCDF file, but not one that Trajectory.save wrote")
         if _digest(arrays, description) != digest:
             raise ValueError(f"{path} is damaged: its content does not match the digest stored with it")
         try:
-            return cls._from_arrays(arrays, json.loads(description))
+            return cls._from_arrays(arrays, json.loads(description), reduced=form == _REDUCED_FORMAT)
         except (KeyError, TypeError, ValueError) as error:
             # Whole, but written by something else under the same format: another version, or by hand.
             raise ValueError(f"{path} does not describe a trajectory that this version reads: {error!r}") from error
 
     @classmethod
-    def _from_arrays(cls, arrays: dict[str, np.ndarray], described: dict) -> "Trajectory":
+    def _from_arrays(cls, arrays: dict[str, np.ndarray], described: dict, *, reduced: bool) -> "Trajectory":
         task = LinearTask(arrays["sigma_yx"], arrays.get("sigma_x"), arrays.get("sigma_y"))
         if "strengths" in arrays:
             task._modes = (arrays["left"], arrays["strengths"], arrays["right"])
@@ -410,16 +486,10 @@ class Trajectory:
         task.whitening = arrays.get("whitening")
         feedback = [feedback_from_dict(f) for f in described["feedback"]]
         members = described["members"]
-        weights = [arrays[f"W{k}"] for k in range(1, 1 + sum(name.startswith("W") for name in arrays))]
-        times = len(arrays["t"])
-        feedback_weights: dict[str, list[np.ndarray]] = {}
-        for key in ("b", "q", "p"):
-            for h in range(1, len(weights)):
-                if f"{key}{h}" in arrays:
-                    feedback_weights.setdefault(key, []).append(arrays[f"{key}{h}"])
-                elif f"{key}{h}_fixed" in arrays:
-                    fixed = arrays[f"{key}{h}_fixed"]
-                    feedback_weights.setdefault(key, []).append(repeat_in_time(fixed, times, members is not None))
+        if reduced:
+            weights, feedback_weights = ReducedRun.from_arrays(arrays, described["settings"]["direct"]), None
+        else:
+            weights, feedback_weights = _matrices_of(arrays, members is not None)
         status, stopped = described["status"], arrays["stopped_at"]
         return cls(
             task,
@@ -432,6 +502,21 @@ class Trajectory:
             status=status if members is None else np.array(status),
             stopped_at=float(stopped[0]) if members is None else stopped,
         )
+
+
+def _matrices_of(arrays: dict[str, np.ndarray], members: bool) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
+    """Weights and feedback over time, from their names in a file."""
+    weights = [arrays[f"W{k}"] for k in range(1, 1 + sum(name.startswith("W") for name in arrays))]
+    times = len(arrays["t"])
+    feedback_weights: dict[str, list[np.ndarray]] = {}
+    for key in ("b", "q", "p"):
+        for h in range(1, len(weights)):
+            if f"{key}{h}" in arrays:
+                feedback_weights.setdefault(key, []).append(arrays[f"{key}{h}"])
+            elif f"{key}{h}_fixed" in arrays:
+                fixed = arrays[f"{key}{h}_fixed"]
+                feedback_weights.setdefault(key, []).append(repeat_in_time(fixed, times, members))
+    return weights, feedback_weights
 
 
 def repeat_in_time(fixed: np.ndarray, times: int, members: bool) -> np.ndarray:
