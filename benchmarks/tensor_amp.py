@@ -6,8 +6,8 @@
 Accuracy: relative error of the tensor, mean over draws with its standard error, next to theory. TensorLy's `parafac`
 is started from singular vectors and from five random starts, of which the one with the smallest residual is kept;
 message passing starts from its prior. Time: a sweep over its two products with the tensor, on one BLAS thread, as
-medians of interleaved repetitions after a warm-up. Ratios carry over between machines; times do not and are not
-reported.
+medians of processor time over interleaved repetitions after a warm-up. Ratios carry over between machines; times do
+not and are not reported.
 """
 
 import argparse
@@ -80,15 +80,15 @@ def accuracy(delta: float, size: int, draws: int) -> dict:
 
 
 def medians(repetitions: int, *actions: Callable[[], object]) -> list[float]:
-    """Median time of each action, taken in turn."""
+    """Median processor time of each action, taken in turn: on one thread, other work on the machine leaves it alone."""
     for action in actions:
         action()
     times: list[list[float]] = [[] for _ in actions]
     for _ in range(repetitions):
         for action, found in zip(actions, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             action()
-            found.append(time.perf_counter() - start)
+            found.append(time.process_time() - start)
     return [statistics.median(t) for t in times]
 
 
@@ -170,7 +170,7 @@ def table(found: dict) -> str:
             for row in found["peer"]
         ),
         "",
-        f"One BLAS thread; medians of {found['repetitions']} interleaved repetitions after a warm-up. "
+        f"One BLAS thread; processor time, medians of {found['repetitions']} interleaved repetitions after a warm-up. "
         + ", ".join(f"{k} {v}" for k, v in found["versions"].items())
         + ".",
         "",

@@ -93,7 +93,8 @@ FIGURE = FigureSpec(
     "and B4 from the output. One of them at a time gets rank r, the others stay as wide as their layers; Q "
     "and P learn by the RAF rule. The error becomes low-dimensional at the output, where there are only as "
     "many numbers as classes: whatever B4 leaves out is missing in every layer below, whereas B2 only takes "
-    "it from the lowest. With all three constrained the losses add up. The grey line has no constraint.",
+    "it from the lowest. With all three, every layer is sent no more than r numbers. The grey line has no "
+    "constraint. Points are means over seeds ± standard error.",
     claims=(),
     compute=compute,
     draw=draw,

@@ -4,7 +4,7 @@ import numpy as np
 from linfa.figures import recorded
 from linfa.figures.spec import FigureSpec, Numbers
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from linfa.plot import new_figure
 
@@ -95,7 +95,7 @@ def draw(numbers: Numbers) -> Figure:
         row[0].set_ylabel(words)
         row[0].set_yscale("log")
         row[0].yaxis.set_major_locator(LogLocator(10.0, (1.0, 2.0, 5.0)))
-        row[0].yaxis.set_major_formatter(ScalarFormatter())
+        row[0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         row[0].yaxis.set_minor_locator(NullLocator())
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, title=str(numbers["about"]), title_fontsize=9.5)

@@ -23,7 +23,7 @@ def compute(quick: bool, seed: int) -> Numbers:
         "information": np.append(information, 27 / 64),
         "dynamical": gaussian_noise(high, means),
     }
-    size, draws = (40, 4) if quick else (64, 10)
+    size, draws = (40, 4) if quick else (80, 10)
     grid_means = np.array([0.12, 0.26]) if quick else np.array([0.06, 0.12, 0.18, 0.24, 0.3])
     levels = np.linspace(0.02, 0.44, 5 if quick else 15)
     shares = np.empty((len(grid_means), len(levels)))

@@ -313,7 +313,8 @@ def _refuse(unknown: list[str], parser: argparse.ArgumentParser) -> None:
     from linfa._check import nearest
 
     known = [option for action in parser._actions for option in action.option_strings]
-    parser.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(unknown[0].partition('=')[0], known)}")
+    hint = nearest(unknown[0].partition("=")[0], known) if unknown[0].startswith("-") else ""
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -103,14 +103,15 @@ def _gallery() -> str:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><title>linfa: figures</title>',
         f"<style>{_STYLE}</style></head><body><h1>Learning under low-dimensional error feedback</h1>",
-        "<p>Lines are theory, marks are simulation, in every picture.</p>",
+        "<p>Where there is theory, lines are theory and marks are simulation.</p>",
     ]
     for name in figures.names():
         spec = figures.get(name)
         claims = " ".join(f"<code>{html.escape(c)}</code>" for c in spec.claims)
+        said = f"claims: {claims}<br>" if claims else ""
         parts += [
             f'<figure id="{name}"><img src="{name}.png" alt="{html.escape(spec.title)}">',
             f"<figcaption><h2>{html_words(spec.title)}</h2><p>{html_words(spec.words)}</p>",
-            f'<p class="small">claims: {claims}<br><code>linfa figure {name}</code></p></figcaption></figure>',
+            f'<p class="small">{said}<code>linfa figure {name}</code></p></figcaption></figure>',
         ]
     return "\n".join([*parts, "</body></html>\n"])

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train what the command line asks for; returns the exit status."""
     out, quiet = console(), arguments.json
     with _noted() as caught:
-        plan, trainer, folder = _resumed(arguments) if arguments.resume else _new(arguments)
+        plan, trainer, folder = _new(arguments) if arguments.resume is None else _resumed(arguments)
     notes = _texts(caught)
     if not quiet:
         out.print(f"[bold]{plain(trainer.dataset)}[/]", soft_wrap=True)
@@ -63,7 +63,7 @@ def _texts(caught: list[warnings.WarningMessage]) -> list[str]:
 
 
 def _new(arguments: argparse.Namespace) -> tuple[Plan, Trainer, Path]:
-    entries = Plan.from_toml(arguments.config) if arguments.config else {}
+    entries = {} if arguments.config is None else Plan.from_toml(arguments.config)
     given = {name: getattr(arguments, name) for name in _ENTRIES if getattr(arguments, name, None) is not None}
     for name in ("model_options", "feedback_options", "optimiser_options"):
         if name in given:

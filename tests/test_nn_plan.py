@@ -1,6 +1,8 @@
 """Plans: what names and numbers become, what a file holds, and what is refused before any work."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -158,6 +160,8 @@ def test_ranks_and_layers_that_the_network_does_not_have(data, entries, message)
         ({"validation": -1}, ValueError, "validation is -1"),
         ({"validation": 10.5}, ValueError, "validation is 10.5; it must be a whole number of images, or below 1"),
         ({"seed": -3}, ValueError, "seed is -3"),
+        ({"model_options": {"classes": 3}}, ValueError, "model_options has 'classes', which the plan says elsewhere"),
+        ({"feedback_options": {"seed": 3}}, ValueError, "feedback_options has 'seed', which the plan says elsewhere"),
         # Entries that mean nothing beside the others.
         ({"feedback_decay": 0.1}, ValueError, "needs a feedback_rate"),
         ({"others": "fa"}, ValueError, "layers is empty"),
@@ -235,8 +239,6 @@ def test_data_that_are_none(tmp_path, changes, message):
 
 
 def test_a_graphics_card_without_its_library_says_what_to_install(data, monkeypatch):
-    import sys
-
     # None in the table of modules makes the import fail, whether CuPy is there or not.
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(RuntimeError, match=r"pip install 'linfa\[cuda\]'"):
@@ -288,6 +290,12 @@ def test_bytes_that_are_no_text(tmp_path):
         nn.Plan.from_toml(tmp_path / "run.toml")
     with pytest.raises(FileNotFoundError):
         nn.Plan.from_toml(tmp_path / "nowhere.toml")
+
+
+def test_importing_loads_neither_plots_nor_proofs_nor_cards():
+    code = "import sys, linfa.nn; print([m for m in ('matplotlib', 'sympy', 'cupy', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_names_of_the_package_are_what_users_need():

@@ -182,6 +182,19 @@ def test_a_network_learns(data, feedback):
     assert run(data, {"feedback": feedback, "epochs": 40, "rate": 0.01}).history.test_accuracy[-1] > 0.95
 
 
+def test_a_report_may_save_and_evaluate_but_not_run(data, tmp_path):
+    whole, trainer = run(data, {}), plan(data).trainer(tmp_path)
+
+    def report(state):
+        state.save()
+        state.evaluate()
+        with pytest.raises(RuntimeError, match="the run is under way"):
+            state.run()
+
+    trainer.run(report)
+    assert_same_bits(trainer, whole)
+
+
 # Runs that leave the numbers
 
 
@@ -296,6 +309,14 @@ def test_what_does_not_fit_is_refused(changes, kind, message):
     )
     with pytest.raises(kind, match=message):
         nn.Trainer(**arguments)
+
+
+def test_one_test_image_is_too_few_to_probe_on():
+    network, dataset, recipe = parts()
+    one = nn.Dataset("one", dataset.train_images, dataset.train_labels, dataset.test_images[:1], [0], 3)
+    with pytest.raises(ValueError, match="one has 1 test image; probes need at least 2, so probe_every must be 0"):
+        nn.Trainer(network, one, recipe, epochs=1, threads=1)
+    assert nn.Trainer(network, one, recipe, epochs=1, threads=1, probe_every=0).run().test_accuracy[-1] in (0.0, 1.0)
 
 
 def test_without_a_folder_there_is_nothing_to_save_to_or_resume_from():

@@ -157,6 +157,7 @@ def test_the_digits_under_normative_feedback(train):
     ("line", "message"),
     [
         ("--modle mlp", "unrecognized arguments: --modle mlp (did you mean '--model'?)"),
+        ("--flip yes", "unrecognized arguments: yes\n"),
         ("--epochs ten", "argument --epochs: invalid int value: 'ten'"),
         ("--model mpl", "did you mean 'mlp'"),
         ("--feedback rafe --rank 2", "did you mean 'raf'"),
@@ -184,6 +185,7 @@ def test_the_digits_under_normative_feedback(train):
         ("--data cifar10 --root nowhere", "no folder"),
         ("--config nowhere.toml", "nowhere.toml"),
         ("--config small.npz", "small.npz is no TOML file"),
+        ("--resume ''", "there is no checkpoint in"),
         ("--resume nowhere", "there is no checkpoint in nowhere"),
         ("--resume nowhere --epochs 3", "--epochs cannot be given with it"),
         ("--resume nowhere --overwrite", "--overwrite cannot be given with it"),

@@ -126,7 +126,7 @@ def amp_gaussian(draws: int = 12, size: int = 100, seed: int = 92) -> tuple:
 
 @claim(
     "tensor-als",
-    title="least squares: cos² of each mode, squared weight and relative error near the spike, cube and 60:100:180",
+    title="least squares: cos² of each mode, squared weight and relative error near the spike, cube and 60 × 100 × 180",
     tolerance=0.1,
     accuracy="statistical",
     reason=_SAMPLING,
@@ -307,7 +307,7 @@ def norm_mode(delta: float = 1e-4, error: float = 1e-3, seed: int = 100) -> tupl
 
 @claim(
     "tensor-spectral-start",
-    title="cos² of leading singular vectors of unfoldings with the factors, (1 − NΔ²)/(1 + Δ n_a), cube and 60:100:180",
+    title="cos² of leading singular vectors of unfoldings, (1 − NΔ²)/(1 + Δ n_a), for a cube and 60 × 100 × 180",
     tolerance=0.12,
     accuracy="statistical",
     reason=_SAMPLING,

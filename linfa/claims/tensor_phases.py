@@ -23,6 +23,7 @@ from linfa.neighbours.tensor import (
     state_evolution,
     thresholds,
 )
+from linfa.neighbours.tensor.priors import mode_priors
 
 Gain = Callable[[float], float]
 
@@ -227,7 +228,7 @@ def bernoulli_bistability(density: float = 0.1) -> tuple:
 
 @claim(
     "tensor-free-entropy",
-    title="slopes of the free entropy, ∂F/∂m_a = Σ_{b≠a} n_b A_b (g_b − m_b)/(2 m_a), which vanish at rest; dF/dΔthere",
+    title="slopes of the free entropy ∂F/∂m_a = Σ_{b≠a} n_b A_b (g_b − m_b)/(2 m_a), which vanish at rest; dF/dΔ there",
     tolerance=1e-7,
     accuracy="closed form",
     reason="central differences at relative steps of 1e-4 with five points: errors of 1e-12 over 1e-4 of F",
@@ -245,8 +246,6 @@ def free_entropy_slopes() -> tuple:
         ratios = np.array(shape) / np.prod(shape) ** (1 / 3)
         product = np.prod(overlaps) / delta
         precisions = product / (ratios * overlaps)
-        from linfa.neighbours.tensor.priors import mode_priors
-
         gains = np.array(
             [p.overlap(np.array([[a]]))[0, 0] for p, a in zip(mode_priors(prior, 3, 1), precisions, strict=True)]
         )

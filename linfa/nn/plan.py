@@ -23,6 +23,8 @@ OPTIMISERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "muon": Muon}
 # What each optimiser is usually started with.
 _RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02}
 _FACTOR = 0.98
+# Arguments of a model or a rule that are entries of the plan, or follow from the data.
+_ELSEWHERE = {"model_options": ("name", "input_shape", "classes"), "feedback_options": ("name", "rank", "seed")}
 # Integers and the least that they may be.
 _COUNTS = {"epochs": 1, "batch": 1, "classes": 2, "threads": 1, "checkpoint_every": 1, "probe_every": 0}
 SCHEDULES = ("constant", "exponential", "cosine")
@@ -150,6 +152,9 @@ class Plan:
             value = getattr(self, name)
             if not isinstance(value, Mapping):
                 raise TypeError(f"{name} is {value!r}; it must be a dictionary of arguments")
+            for option in value:
+                if option in _ELSEWHERE.get(name, ()):
+                    raise ValueError(f"{name} has {option!r}, which the plan says elsewhere")
             object.__setattr__(self, name, dict(value))
         if not isinstance(self.layers, (list, tuple)) or not all(isinstance(name, str) for name in self.layers):
             raise TypeError(f"layers is {self.layers!r}; it must be a list of names")

@@ -178,6 +178,8 @@ class Trainer:
         self._probes = None
         if self.probe_every:
             count = integer("probe_samples", probe_samples, at_least=2)
+            if len(dataset.test_labels) < 2:
+                raise ValueError(f"{dataset.name} has 1 test image; probes need at least 2, so probe_every must be 0")
             images, labels = probe_batch(
                 dataset.test_images, dataset.test_labels, min(count, len(dataset.test_labels)), self.seed
             )
@@ -193,8 +195,8 @@ class Trainer:
         self.step, self.epoch, self.status, self.reason = 0, 0, "running", ""
         self.saved: int | None = None
         self._underway = _Epoch()
-        # Whether an update was begun and not ended: the network is then of no step at all.
-        self._within = False
+        # Whether an update was begun and not ended, with the network of no step at all then; whether `run` is at work.
+        self._within = self._running = False
 
     def run(self, report: Report | None = None) -> History:
         """Train to the end, or on from where a checkpoint was loaded; returns the history.
@@ -207,18 +209,21 @@ class Trainer:
         OSError
             If a checkpoint cannot be written; the one before is still whole then.
         RuntimeError
-            If the run was broken off within an update.
+            If the run was broken off within an update, or `report` calls this.
 
         Warns
         -----
         UserWarning
             If the loss or a gradient is no longer a number: the run stops there, with the status ``"diverged"``.
         """
+        if self._running:
+            raise RuntimeError("the run is under way; what it calls after an update cannot call it")
         if self.folder is not None:
             # Better to fail now than after an epoch.
             checkpoint.make_folder(self.folder)
         if self.status != "diverged":
             self._refuse_broken()
+            self._running = True
             try:
                 # The loss, gradients and weights are looked at: no need for NumPy to warn of them too.
                 with self._threads_held(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -227,6 +232,8 @@ class Trainer:
                 self.status = "completed"
             except TrainingStopped as error:
                 self.status, self.reason = "diverged", str(error)
+            finally:
+                self._running = False
         if self.status == "diverged":
             warnings.warn(self.reason, UserWarning, stacklevel=2)
         return self.history
