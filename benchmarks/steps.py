@@ -4,10 +4,10 @@
     python benchmarks/steps.py --only mlp --threads 2
     python benchmarks/steps.py --device cuda
 
-Both sides start from the same weights and feedback and see the same batch, in single precision, under AdamW; first they
-must agree on the loss and on the gradient of the first layer. Then steps alternate between the two, after a warm-up,
-and medians are taken. Written to ``benchmarks/results/steps.json`` and ``steps.md``; results of other devices, thread
-numbers and cases stay there. Ratios carry over between machines better than times do.
+Both sides start from the same weights and feedback and see the same batch, under AdamW; first they must agree on the
+loss, and in double precision on the gradient of the first layer. Then steps in single precision alternate between the
+two, after a warm-up, and medians are taken. Written to ``benchmarks/results/steps.json`` and ``steps.md``; results of
+other devices, thread numbers and cases stay there. Ratios carry over between machines better than times do.
 """
 
 import argparse
@@ -37,9 +37,9 @@ from linfa.presets import network_preset
 RESULTS = Path(__file__).resolve().parent / "results"
 RULES = {"backprop": None, "normative": 10}
 RATE, DECAY = 1e-3, 0.01
-# In single precision both losses are right to about 1e-6, and gradients, sums of many terms of both signs, to about
-# 1e-5 of their norm; a wrong sign, factor or layer is of order one.
-LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
+# In single precision losses are right to about 1e-6. Gradients of the first layer are not, for behind batch norms most
+# of their terms cancel (1.6e-3 apart in the VGG-like net); in double precision they are, to about 1e-12.
+LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-9
 # A sample of the timing lasts this long at least: far above the resolution of the clock.
 _SAMPLE_SECONDS = 0.05
 
@@ -60,7 +60,7 @@ CASES = {
     "vit": Case(
         lambda: nn.vit(10, 192, depth=4, dropout=0.0, attention_dropout=0.0, drop_path=0.0), (32, 32, 3), 64
     ),
-    # Half a minute a step on one core.
+    # Some 400 billion operations a step: nothing for a processor.
     "resnet18": Case(lambda: nn.resnet(10), (32, 32, 3), 128, "cuda"),
 }  # fmt: skip
 
@@ -105,29 +105,38 @@ class Theirs:
         self.optimiser.step()
 
 
-def sides(case: Case, rule: Feedback, device: str) -> tuple[Ours, Theirs]:
+def sides(case: Case, rule: Feedback, device: str, precision: str = "float32") -> tuple[Ours, Theirs]:
     """Both sides, from one start."""
     generator = np.random.default_rng(0)
-    x = generator.standard_normal((case.batch, *case.shape)).astype(np.float32)
+    x = generator.standard_normal((case.batch, *case.shape)).astype(precision)
     labels = generator.integers(0, 10, case.batch)
     with warnings.catch_warnings():
         # The rank is capped at the classifier.
         warnings.simplefilter("ignore", UserWarning)
-        network = nn.Network(case.make(), case.shape, feedback=rule).to(device)
+        network = nn.Network(case.make(), case.shape, feedback=rule, dtype=precision).to(device)
     return Ours(network, x, labels), Theirs(network, x, labels, device)
 
 
-def assert_agreement(ours: Ours, theirs: Theirs) -> tuple[float, float]:
-    """That both have the same loss and the same gradient in the first layer; returns how far apart they are."""
+def assert_same_loss(ours: Ours, theirs: Theirs) -> float:
+    """That forward and back give the same loss; returns how far apart they are."""
     one, other = ours.loss_and_gradients(), theirs.loss_and_gradients()
     apart = abs(one - other) / abs(other)
+    if not apart < LOSS_TOLERANCE:
+        raise AssertionError(f"the losses {one} and {other} are {apart:.1e} apart")
+    return apart
+
+
+def assert_same_gradient(ours: Ours, theirs: Theirs) -> float:
+    """That the gradients of the first layer, which all feedback leads to, agree; for double precision."""
+    ours.loss_and_gradients()
+    theirs.loss_and_gradients()
     first = ours.network.maps[0].weight
     found, wanted = to_numpy(first.gradient), theirs.peer.of[first.name].grad.cpu().numpy()
     wanted = wanted.transpose(0, 2, 3, 1) if wanted.ndim == 4 else wanted
     askew = float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
-    if not apart < LOSS_TOLERANCE or not askew < GRADIENT_TOLERANCE:
-        raise AssertionError(f"losses {one} and {other} are {apart:.1e} apart, gradients {askew:.1e}")
-    return apart, askew
+    if not askew < GRADIENT_TOLERANCE:
+        raise AssertionError(f"the gradients of {first.name} are {askew:.1e} apart")
+    return askew
 
 
 def _waiter(device: str) -> Callable[[], Any]:
@@ -167,9 +176,10 @@ def times(steps: dict[str, Callable[[], None]], repetitions: int, device: str) -
 
 def measure(name: str, rule: str, device: str, threads: int, repetitions: int) -> dict:
     """One row of the table."""
-    case = CASES[name]
-    ours, theirs = sides(case, network_preset(rule, RULES[rule]), device)
-    apart, askew = assert_agreement(ours, theirs)
+    case, feedback = CASES[name], network_preset(rule, RULES[rule])
+    askew = assert_same_gradient(*sides(case, feedback, device, "float64"))
+    ours, theirs = sides(case, feedback, device)
+    apart = assert_same_loss(ours, theirs)
     medians = times({"linfa": ours.step, "torch": theirs.step}, repetitions, device)
     return {
         "case": name,
@@ -204,9 +214,9 @@ def write(rows: list[dict], folder: Path = RESULTS) -> Path:
         "",
         "Forward, back and AdamW, in single precision, both in one process by turns; medians, after a warm-up. The",
         "ratio is PyTorch's time over linfa's: above 1, linfa is the faster one. Before the timing both agreed on the",
-        f"loss to {LOSS_TOLERANCE:g} and on the gradient of the first layer to {GRADIENT_TOLERANCE:g}. PyTorch's",
-        "low-rank layers are autograd functions with the same products. The load is the machine's mean over the last",
-        "minute of the timing: what is above the threads was somebody else's.",
+        f"loss to {LOSS_TOLERANCE:g}, and in double precision on the first layer's gradient to {GRADIENT_TOLERANCE:g}.",
+        "PyTorch's low-rank layers are autograd functions with the same products. The load is the machine's mean over",
+        "the last minute of the timing: what is above the threads was somebody else's.",
         "",
         f"Python {versions['python']}, NumPy {versions['numpy']}, PyTorch {versions['torch']};",
         "`python benchmarks/steps.py --threads N --device NAME`.",

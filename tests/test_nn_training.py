@@ -159,14 +159,14 @@ def test_history_holds_what_happened(data):
 
 
 def test_the_losses_recorded_are_those_of_the_batches(data):
-    """By hand: the mean loss before each update, and the test loss after the last."""
-    trainer = plan(data, epochs=1, probe_every=0).trainer()
-    twin = plan(data, epochs=1, probe_every=0).trainer()
+    """By hand: the mean loss before each update, and the test loss after the last. The seed is of everything drawn."""
+    entries = {"epochs": 1, "probe_every": 0, "seed": 1, "model_options": {"widths": [8, 8], "dropout": 0.3}}
+    trainer, twin = plan(data, **entries).trainer(), plan(data, **entries).trainer()
     history, losses = trainer.run(), []
     dataset = nn.data.load(data)
-    loader = nn.data.Loader(dataset.train_images, dataset.train_labels, 16, mean=dataset.mean, std=dataset.std)
+    loader = nn.data.Loader(dataset.train_images, dataset.train_labels, 16, 1, mean=dataset.mean, std=dataset.std)
     for step, (x, labels) in enumerate(loader.epoch(0)):
-        losses.append(twin.network.learn(x, labels, nn.Pass(step=step))[0])
+        losses.append(twin.network.learn(x, labels, nn.Pass(step=step, seed=1))[0])
         twin.descent.step()
     # The sum over samples is rounded otherwise than the mean over batches, in double precision.
     assert history.train_loss[0] == pytest.approx(np.mean(losses), rel=1e-14)

@@ -39,6 +39,15 @@ def save(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: Mapping, s
     ------
     OSError
         If it cannot be written; an earlier checkpoint is still whole then.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = save(folder, {"w": np.array([1.0, 2.0])}, {"rate": 0.1}, step=3)
+    ...     arrays, facts, step = load(folder)
+    >>> path.name, arrays["w"].tolist(), facts, step
+    ('checkpoint.json', [1.0, 2.0], {'rate': 0.1}, 3)
     """
     from safetensors.numpy import save as to_bytes
 
