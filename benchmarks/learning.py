@@ -367,7 +367,8 @@ def table(experiment: str) -> str:
         "|---|---|---|---|---|",
     ]
     for label, (mean, error, count) in summary(experiment).items():
-        lines.append(f"| {label} | {rates[label]:g} | {mean:.2f} | {error:.2f} | {count} |")
+        shown = f"{error:.2f}" if count > 1 else ""
+        lines.append(f"| {label} | {rates[label]:g} | {mean:.2f} | {shown} | {count} |")
     return "\n".join(lines)
 
 
