@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from linfa import simulation
+from linfa import running, simulation
 from linfa._check import choice, flag, weight_matrices
 from linfa.feedback import Feedback
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory
 
-METHODS = (*simulation.METHODS, "exact")
+METHODS = (*running.METHODS, "exact")
 _INSTEAD = "; method='dormand-prince' integrates any case"
 
 
@@ -76,7 +76,7 @@ def simulate(
             method=method, step=step, max_steps=max_steps, reduce=reduce, progress=progress,
         )  # fmt: skip
     flag("reduce", reduce)
-    plan = simulation.check_run(
+    plan = running.check_run(
         task,
         len(weight_matrices(weights)),
         t,
@@ -92,7 +92,7 @@ def simulate(
 
 
 def _written_down(
-    plan: simulation.RunPlan,
+    plan: running.RunPlan,
     weights: Sequence[np.ndarray],
     feedback: Feedback,
     step: float | None,

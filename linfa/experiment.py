@@ -12,7 +12,8 @@ from linfa.driver import simulate
 from linfa.feedback import Feedback
 from linfa.networks import KINDS, initial_weights
 from linfa.presets import preset
-from linfa.simulation import MOTIONLESS, DivergenceWarning, check_run, resolve_feedback
+from linfa.running import check_run, resolve_feedback
+from linfa.simulation import MOTIONLESS, DivergenceWarning
 from linfa.tasks import LinearTask
 from linfa.terminal import console, plain, progress, table
 from linfa.theory.exact import NoClosedForm, exact

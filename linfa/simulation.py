@@ -1,34 +1,30 @@
-"""Run a network: check the input, hand bare arrays to the core, return a `Trajectory`."""
+"""Run a network, or many: check the input, hand bare arrays to the core, return a `Trajectory`."""
 
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linfa._check import ascending_times, choice, flag, integer, real_array, real_number, weight_matrices
+from linfa._check import flag, weight_matrices
 from linfa._threads import single_threaded_blas, thread_count
 from linfa.feedback import Feedback, Resolved
 from linfa.lifting import Held, ReducedRun
-from linfa.reduction import Correlations, Reduction, feedback_ends, find_reduction
+from linfa.reduction import SMALL_LAYER, Correlations, Reduction, feedback_ends, find_reduction
+from linfa.running import (
+    NetworkRuns,
+    Networks,
+    RunPlan,
+    check_run,
+    feedback_layout,
+    initial_state,
+    network_widths,
+    resolve_feedback,
+    run_networks,
+)
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory, repeat_in_time
-
-if TYPE_CHECKING:
-    from linfa.core.problem import Problem
-
-METHODS = ("dormand-prince", "rk4")
-_STATUS = ("running", "completed", "diverged", "stalled")
-# Weights this many times larger than task and start have left every bounded solution behind.
-_DIVERGED_BEYOND = 1e12
-# Multiply-adds between two looks at Ctrl-C and progress: some tens of milliseconds.
-_SLICE_WORK = 5e7
-
 
 MOTIONLESS = (
     "nothing moved: the start is a fixed point of this rule; from zero weights backprop and sign-symmetry stay there, "
@@ -38,42 +34,6 @@ MOTIONLESS = (
 
 class DivergenceWarning(RuntimeWarning):
     """A run diverged, or its integrator stopped advancing; the trajectory ends before that."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What all members of a run share."""
-
-    task: LinearTask
-    times: np.ndarray
-    learning_rate: float | None
-    decay: np.ndarray
-    rtol: float
-    atol: float
-    method: str
-    step: float | None
-    max_steps: int
-
-    def settings(self, resolved: Resolved) -> dict:
-        """How the run is made, in plain numbers and words."""
-        settings: dict = {"weight_decay": self.decay.tolist()}
-        if self.learning_rate is not None:
-            settings |= {"method": "descent", "learning_rate": self.learning_rate}
-        elif self.step is not None:
-            settings |= {"method": self.method, "step": self.step}
-        else:
-            settings |= {"method": self.method, "rtol": self.rtol, "atol": self.atol}
-        return settings | {"transport": resolved.transport, "direct": resolved.direct, "ranks": list(resolved.ranks)}
-
-    def fading(self, decay: float) -> np.ndarray:
-        """What weight decay alone leaves at each time."""
-        if self.learning_rate is None:
-            return np.exp(-decay * self.times)
-        return (1.0 - self.learning_rate * decay) ** self.times
-
-    def feedback_decay(self, resolved: Resolved) -> np.ndarray:
-        """Decay of the feedback to each hidden layer."""
-        return self.decay[1:] if resolved.decay is None else np.full(len(self.decay) - 1, resolved.decay)
 
 
 @dataclass(frozen=True)
@@ -167,11 +127,10 @@ def simulate(
     plan = check_run(task, len(weights), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
     reduce = flag("reduce", reduce)
     resolved = resolve_feedback(task, weights, feedback)
-    with single_threaded_blas():
-        run = _run_member(plan, resolved, weights, reduce, progress=progress)
+    run = _run_members(plan, [resolved], [w[None] for w in weights], reduce, 1, progress)[0]
     if run.status != "completed":
         warnings.warn(_explain(run.status, run.stopped, plan), DivergenceWarning, stacklevel=_outside())
-    start = initial_state(run.weights, run.resolved)[: run.states.shape[1]]
+    start = initial_state(run.weights, run.resolved)
     states, saved = run.states, run.saved
     times = plan.times[:saved].copy()
     if saved == 0:
@@ -212,6 +171,7 @@ def ensemble(
     method: str = "dormand-prince",
     step: float | None = None,
     max_steps: int = 1_000_000,
+    precision: str = "float64",
     reduce: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Trajectory:
@@ -226,6 +186,10 @@ def ensemble(
         not in rule or rank.
     threads : int, optional
         Threads to share the members among; None takes all cores that the process may use.
+    precision : {"float64", "float32"}
+        ``"float32"`` holds and multiplies numbers in single precision, twice as many at once. For an `rtol` of 1e-5 and
+        more the error of the network's map is that of double precision at the same `rtol`; below 1e-6, where rounding
+        rules, it is refused. A loss near its end is rounding of the weights. Results come as float64.
     task, t and the other arguments
         As in `simulate`.
 
@@ -255,45 +219,30 @@ def ensemble(
     stacked = weight_matrices(weights, members=True)
     members = len(stacked[0])
     threads = min(thread_count(threads), members)
-    plan = check_run(task, len(stacked), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps)
+    plan = check_run(task, len(stacked), t, learning_rate, weight_decay, rtol, atol, method, step, max_steps, precision)
     reduce = flag("reduce", reduce)
-    singles = [[np.ascontiguousarray(w[m]) for w in stacked] for m in range(members)]
+    singles = [np.ascontiguousarray(w[0]) for w in stacked]
     if isinstance(feedback, Feedback):
-        resolved = [resolve_feedback(task, singles[0], feedback)] * members
+        resolved = [resolve_feedback(task, singles, feedback)]
     else:
         feedback = _feedback_list(feedback, members)
-        resolved = [resolve_feedback(task, singles[0], f) for f in feedback]
+        resolved = [resolve_feedback(task, singles, f) for f in feedback]
         _same_rules(resolved)
-    done = [0] * members
-    stop = threading.Event()
-
-    def report(m: int, fraction: float) -> None:
-        done[m] = fraction
-        if progress is not None:
-            progress(sum(done) / members)
-
-    results: list[MemberRun] = [None] * members
-    # The kernels release the interpreter lock; free threads take the next member, so uneven runs share evenly.
-    with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
-        futures = {
-            pool.submit(_run_member, plan, resolved[m], singles[m], reduce, progress=partial(report, m), stop=stop): m
-            for m in range(members)
-        }
-        try:
-            for future in as_completed(futures):
-                results[futures[future]] = future.result()
-        except BaseException:
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
-    status = np.array([r.status for r in results])
-    stopped = np.array([r.stopped for r in results])
-    for r in results:
-        r.states[r.saved :] = np.nan
+    if reduce and max(network_widths(singles)) > SMALL_LAYER:
+        runs = _run_members(plan, resolved, stacked, reduce, threads, progress)
+        status, stopped = np.array([r.status for r in runs]), np.array([r.stopped for r in runs])
+        for r in runs:
+            r.states[r.saved :] = np.nan
+        starts = [[w[m] for w in stacked] for m in range(members)]
+        kept_weights, kept_feedback, words = _stack_members(plan, runs, starts, resolved * (members // len(resolved)))
+    else:
+        whole = _run_together(plan, resolved, stacked, threads, progress)
+        status, stopped, words = whole.status, whole.stopped, ""
+        for m in np.flatnonzero(whole.counts < len(plan.times)):
+            whole.states[m, whole.counts[m] :] = np.nan
+        kept_weights, kept_feedback = _unpack(whole.states, singles, resolved[0], resolved)
     if (status != "completed").any():
         warnings.warn(_explain_members(status, stopped, plan), DivergenceWarning, stacklevel=_outside())
-    kept_weights, kept_feedback, words = _stack_members(plan, results, singles, resolved)
     return Trajectory(
         task,
         feedback,
@@ -304,6 +253,64 @@ def ensemble(
         status=status,
         stopped_at=stopped,
     )
+
+
+def _run_together(
+    plan: RunPlan,
+    resolved: list[Resolved],
+    weights: list[np.ndarray],
+    threads: int,
+    progress: Callable[[float], None] | None,
+) -> NetworkRuns:
+    """All members in their own coordinates."""
+    return run_networks(plan, Networks(weights, resolved, [Correlations.of(plan.task)]), threads, progress=progress)
+
+
+def _run_members(
+    plan: RunPlan,
+    resolved: list[Resolved],
+    weights: list[np.ndarray],
+    reduce: bool,
+    threads: int,
+    progress: Callable[[float], None] | None,
+) -> list[MemberRun]:
+    """Every member in reduced coordinates where that is asked for and pays; those of one size run together."""
+    members = len(weights[0])
+    rules = resolved * (members // len(resolved))
+    starts = [[np.ascontiguousarray(w[m]) for w in weights] for m in range(members)]
+    whole = Correlations.of(plan.task)
+    found: list[tuple] = []
+    with single_threaded_blas():
+        for start, rule in zip(starts, rules, strict=True):
+            reduction = find_reduction(plan.task, start, rule) if reduce else None
+            if reduction is None:
+                found.append((None, start, rule, whole))
+            else:
+                smaller = reduction.weights(start), reduction.feedback(rule), reduction.correlations(plan.task)
+                found.append((reduction, *smaller))
+    sizes: dict[tuple, list[int]] = {}
+    for m, (_, start, _, correlations) in enumerate(found):
+        roots = correlations.input_root.shape, correlations.residual_root.shape
+        sizes.setdefault((network_widths(start), roots), []).append(m)
+    runs: list[MemberRun] = [None] * members
+    done = 0
+    for chosen in sizes.values():
+        starts = [np.stack(layer) for layer in zip(*(found[m][1] for m in chosen), strict=True)]
+        networks = Networks(starts, [found[m][2] for m in chosen], [found[m][3] for m in chosen])
+        report = None
+        if progress is not None:
+            before, share = done / members, len(chosen) / members
+
+            def report(fraction: float, before: float = before, share: float = share) -> None:
+                progress(before + share * fraction)
+
+        made = run_networks(plan, networks, threads, progress=report)
+        done += len(chosen)
+        for k, m in enumerate(chosen):
+            reduction, start, rule, _ = found[m]
+            end = str(made.status[k]), float(made.stopped[k])
+            runs[m] = MemberRun(reduction, start, rule, made.states[k], int(made.counts[k]), *end)
+    return runs
 
 
 def _stack_members(
@@ -376,75 +383,6 @@ def _reduced_run(
     return ReducedRun(bases, held_weights, held_feedback, len(plan.times))
 
 
-def check_run(
-    task: LinearTask,
-    depth: int,
-    t: np.ndarray,
-    learning_rate: float | None,
-    weight_decay: float | Sequence[float],
-    rtol: float,
-    atol: float,
-    method: str,
-    step: float | None,
-    max_steps: int,
-) -> RunPlan:
-    """Everything that does not depend on the member, checked."""
-    if not isinstance(task, LinearTask):
-        raise TypeError(f"task is {type(task).__name__}; it must be a LinearTask")
-    times = ascending_times(t)
-    method = choice("method", method, METHODS)
-    if learning_rate is not None:
-        learning_rate = real_number("learning_rate", learning_rate, above=0.0)
-        if step is not None or method != "dormand-prince":
-            raise ValueError("method or step is given with learning_rate; descent takes neither")
-        if (times != np.round(times)).any():
-            raise ValueError(f"t holds {times[times != np.round(times)][0]:g}; in descent it counts updates, integers")
-    elif step is not None:
-        step = real_number("step", step, above=0.0)
-        # A clock of 53 bits cannot count more steps than this and still tell them apart.
-        if times[-1] / step > 1e15:
-            raise ValueError(
-                f"step is {step:g}; it must be at least {times[-1] * 1e-15:.2g} for a horizon of {times[-1]:g}"
-            )
-    elif method == "rk4":
-        raise ValueError("step is not given; method 'rk4' needs the length of its steps")
-    decay = real_array("weight_decay", weight_decay, (0, 1))
-    if decay.ndim == 1 and len(decay) != depth:
-        raise ValueError(f"weight_decay has {len(decay)} entries; it must be a number or have one per layer, {depth}")
-    if (decay < 0).any():
-        raise ValueError(f"weight_decay holds {decay.min():g}; it must be at least 0")
-    return RunPlan(
-        task,
-        times,
-        learning_rate,
-        np.broadcast_to(decay, (depth,)).copy(),
-        # Below 1e-14 rounding in the right-hand side, not the step, decides the error estimate.
-        real_number("rtol", rtol, at_least=1e-14, at_most=1.0),
-        real_number("atol", atol, above=0.0),
-        method,
-        step,
-        integer("max_steps", max_steps, at_least=1, at_most=2**62),
-    )
-
-
-def _widths(weights: Sequence[np.ndarray]) -> tuple[int, ...]:
-    return (weights[0].shape[1], *(w.shape[0] for w in weights))
-
-
-def resolve_feedback(task: LinearTask, weights: Sequence[np.ndarray], feedback: Feedback) -> Resolved:
-    """The rule of feedback for these weights, if they fit the task."""
-    if not isinstance(feedback, Feedback):
-        raise TypeError(f"feedback is {type(feedback).__name__}; it must be a rule such as linfa.Backprop()")
-    if weights[0].shape[1] != task.inputs:
-        raise ValueError(f"weights[0] is {weights[0].shape}; it must be (hidden, {task.inputs}) to take task's inputs")
-    if weights[-1].shape[0] != task.outputs:
-        last = len(weights) - 1
-        raise ValueError(
-            f"weights[{last}] is {weights[-1].shape}; it must be ({task.outputs}, hidden) to give task's outputs"
-        )
-    return feedback.resolve(_widths(weights))
-
-
 def _feedback_list(feedback: object, members: int) -> list[Feedback]:
     if not isinstance(feedback, Sequence) or isinstance(feedback, (str, bytes)):
         raise TypeError(f"feedback is {type(feedback).__name__}; it must be a rule, or a list of one per member")
@@ -460,114 +398,6 @@ def _same_rules(resolved: list[Resolved]) -> None:
     for m, other in enumerate(resolved):
         if rule(other) != rule(resolved[0]):
             raise ValueError(f"feedback[{m}] follows another rule or rank than feedback[0]; all must follow the same")
-
-
-def feedback_layout(resolved: Resolved) -> list[tuple[str, int, np.ndarray, bool]]:
-    """Feedback matrices as (key, layer, start, learns), in the order of the core's state: what learns goes first."""
-    flat = []
-    for h in range(len((resolved.matrices or {}).get("b", (resolved.matrices or {}).get("q", ())))):
-        for key in resolved.matrices:
-            rule = {"b": resolved.b_rule, "q": resolved.q_rule}.get(key) or resolved.p_rules[h]
-            flat.append((key, h, resolved.matrices[key][h], rule != "fixed"))
-    return [entry for learns in (True, False) for entry in flat if entry[3] == learns]
-
-
-def initial_state(weights: Sequence[np.ndarray], resolved: Resolved) -> np.ndarray:
-    """Weights and feedback as one vector, laid out as the core reads it."""
-    return np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in feedback_layout(resolved)])
-
-
-def _run_member(
-    plan: RunPlan,
-    resolved: Resolved,
-    weights: Sequence[np.ndarray],
-    reduce: bool,
-    *,
-    progress: Callable[[float], None] | None = None,
-    stop: threading.Event | None = None,
-) -> MemberRun:
-    """One network, slice by slice, in reduced coordinates where that is asked for and pays."""
-    from linfa.core import descent, runge_kutta
-
-    reduction = find_reduction(plan.task, weights, resolved) if reduce else None
-    correlations = None
-    if reduction is not None:
-        weights, resolved = reduction.weights(weights), reduction.feedback(resolved)
-        correlations = reduction.correlations(plan.task)
-    problem = core_problem(plan, resolved, weights, correlations)
-    state = initial_state(weights, resolved)
-    n = problem.n_dynamic
-    saved = np.empty((len(plan.times), n))
-    work = np.zeros(problem.n_work)
-    clock, counters = np.zeros(3), np.zeros(5, dtype=np.int64)
-    scale = max(1.0, float(np.abs(state[:n]).max()), float(np.abs(plan.task.target).max()))
-    limit = _DIVERGED_BEYOND * scale
-    widths = problem.widths
-    step_work = 3.0 * widths[0] * float((widths[1:] * widths[:-1]).sum()) + 10.0 * n
-    horizon = plan.times[-1]
-    if plan.learning_rate is not None:
-        advance = partial(
-            descent.descend, problem, state, np.zeros(n), work, plan.times, saved, clock, counters, plan.learning_rate,
-            limit,
-        )  # fmt: skip
-    else:
-        step_work *= runge_kutta.STAGES
-        stages, trial = np.zeros((runge_kutta.STAGES, n)), np.empty_like(state)
-        shared = (problem, state, stages, trial, work, plan.times, saved, clock, counters)
-        if plan.step is None:
-            advance = partial(runge_kutta.integrate_adaptive, *shared, plan.rtol, plan.atol, limit, plan.max_steps)
-        else:
-            method = runge_kutta.RK4 if plan.method == "rk4" else runge_kutta.DORMAND_PRINCE
-            advance = partial(runge_kutta.integrate_fixed, *shared, method, plan.step, limit)
-    budget = int(np.clip(_SLICE_WORK / step_work, 1, 100_000))
-    status = "running"
-    while status == "running":
-        if stop is not None and stop.is_set():
-            raise InterruptedError("the run was stopped")
-        status = _STATUS[advance(budget)]
-        if progress is not None:
-            progress(1.0 if status != "running" or horizon == 0 else float(clock[runge_kutta.TIME] / horizon))
-    stopped = float("nan") if status == "completed" else float(clock[runge_kutta.TIME])
-    return MemberRun(reduction, weights, resolved, saved, int(counters[runge_kutta.NEXT_SAVE]), status, stopped)
-
-
-def core_problem(
-    plan: RunPlan, resolved: Resolved, weights: Sequence[np.ndarray], correlations: Correlations | None = None
-) -> "Problem":
-    """The arrays that describe a run of this network to the core; those of the task where no others are given."""
-    from linfa.core import problem as core
-
-    rules = {
-        "fixed": core.FIXED,
-        "kolen-pollack": core.KOLEN_POLLACK,
-        "normative": core.NORMATIVE,
-        "mirror": core.MIRROR,
-        "oja-error": core.OJA_ERROR,
-        "oja-label": core.OJA_LABEL,
-        "local": core.LOCAL,
-    }
-    transports = {"backprop": core.BACKPROP, "full": core.FULL, "low-rank": core.LOW_RANK, "sign": core.SIGN}
-    hidden = len(weights) - 1
-    correlations = correlations or Correlations.of(plan.task)
-    return core.build_problem(
-        _widths(weights),
-        target=correlations.target,
-        sigma_x=correlations.sigma_x,
-        input_root=correlations.input_root,
-        residual_root=correlations.residual_root,
-        sigma_y=correlations.sigma_y,
-        transport=transports[resolved.transport],
-        direct=resolved.direct,
-        ranks=resolved.ranks or (0,) * hidden,
-        b_rule=rules[resolved.b_rule],
-        q_rule=rules[resolved.q_rule],
-        p_rules=tuple(rules[rule] for rule in resolved.p_rules) or (core.FIXED,) * hidden,
-        b_rate=resolved.b_rate,
-        q_rate=resolved.q_rate,
-        p_rate=resolved.p_rate,
-        decay=plan.decay,
-        feedback_decay=plan.feedback_decay(resolved),
-    )
 
 
 def _unpack(
@@ -589,7 +419,9 @@ def _unpack(
         if learns:
             matrix = take(start.shape)
         elif each:
-            matrix = repeat_in_time(np.stack([r.matrices[key][h] for r in each]), leading[-1], members=True)
+            fixed = np.stack([r.matrices[key][h] for r in each])
+            fixed = np.broadcast_to(fixed, (leading[0], *start.shape))
+            matrix = repeat_in_time(fixed, leading[-1], members=True)
         else:
             matrix = repeat_in_time(start, leading[-1], members=False)
         found.setdefault(key, {})[h] = matrix

@@ -7,8 +7,9 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import linfa
-from linfa import metrics, simulation
-from linfa.core import runge_kutta
+from linfa import metrics, running
+from linfa.core import runs
+from linfa.reduction import Correlations
 
 RULES = {
     "backprop": linfa.Backprop(),
@@ -94,7 +95,7 @@ def test_slicing_does_not_change_a_bit(rule, mode, monkeypatch):
     weights = linfa.initial_weights(WIDTHS, scale=0.4, seed=3)
     whole = linfa.simulate(TASK, weights, RULES[rule], **MODES[mode])
     calls = []
-    monkeypatch.setattr(simulation, "_SLICE_WORK", 1.0)
+    monkeypatch.setattr(running, "_SLICE_WORK", 1.0)
     sliced = linfa.simulate(TASK, weights, RULES[rule], **MODES[mode], progress=calls.append)
     assert_same_bits(whole, sliced)
     # One step for each slice, so that there is something to differ.
@@ -111,14 +112,14 @@ def wide_network():
 @pytest.mark.parametrize("options", [{"t": [3], "learning_rate": 0.05}, {"t": [0.05], "step": 0.05, "method": "rk4"}])
 def test_blas_threads_do_not_change_a_bit(options):
     task, weights = wide_network()
-    runs = []
+    made = []
     for threads in (1, 2):
         with threadpool_limits(threads, user_api="blas"):
-            runs.append(linfa.simulate(task, weights, linfa.FeedbackAlignment(seed=1), **options))
+            made.append(linfa.simulate(task, weights, linfa.FeedbackAlignment(seed=1), **options))
             stacked = [np.stack([w, w]) for w in weights]
-            runs.append(linfa.ensemble(task, stacked, linfa.FeedbackAlignment(seed=1), threads=2, **options).member(1))
-    for other in runs[1:]:
-        assert_same_bits(runs[0], other)
+            made.append(linfa.ensemble(task, stacked, linfa.FeedbackAlignment(seed=1), threads=2, **options).member(1))
+    for other in made[1:]:
+        assert_same_bits(made[0], other)
 
 
 def test_blas_runs_on_one_thread_during_a_run_and_as_before_after_it():
@@ -211,20 +212,21 @@ def dense_errors(step):
     """Errors at times between steps of equal length, with the adaptive integrator held to that step."""
     times = (np.arange(0.0, HORIZON - step / 2, step)[:, None] + step * np.array([0.17, 0.5, 0.83])).ravel()
     weights = aligned_start()
-    plan = simulation.check_run(LOGISTIC_TASK, 2, times, None, 0.0, 1.0, 1e30, "dormand-prince", None, 10**6)
-    resolved = linfa.Backprop().resolve((3, 5, 4))
-    problem = simulation.core_problem(plan, resolved, weights)
-    state = np.concatenate([w.ravel() for w in weights])
-    n = state.size
-    saved, stages = np.empty((len(times), n)), np.zeros((runge_kutta.STAGES, n))
-    clock, counters = np.zeros(3), np.zeros(5, dtype=np.int64)
-    arguments = (problem, state, stages, np.empty(n), np.zeros(problem.n_work), times, saved, clock, counters)
-    status = runge_kutta.integrate_adaptive(*arguments, 1.0, 1e30, 1e12, 10**6, 0)
-    while status == runge_kutta.RUNNING:
-        clock[runge_kutta.STEP] = step
-        status = runge_kutta.integrate_adaptive(*arguments, 1.0, 1e30, 1e12, 10**6, 1)
-    assert status == runge_kutta.COMPLETED
-    maps = saved[:, 15:].reshape(-1, 4, 5) @ saved[:, :15].reshape(-1, 5, 3)
+    plan = running.check_run(LOGISTIC_TASK, 2, times, None, 0.0, 1.0, 1e30, "dormand-prince", None, 10**6)
+    networks = running.Networks(
+        [w[None] for w in weights], [linfa.Backprop().resolve((3, 5, 4))], [Correlations.of(LOGISTIC_TASK)]
+    )
+    problem = running.core_problem(plan, networks)
+    starts = running.start_vectors(plan, networks, problem)
+    saved, counts = np.empty((1, len(times), problem.n_kept)), [np.zeros(1, dtype=np.int64) for _ in range(3)]
+    members = runs.Members(starts, np.full(1, 1e12), saved, counts[0], counts[1], np.zeros(1), counts[2])
+    settings = runs.Settings(runs.ADAPTIVE, times, 1.0, 1e30, 0.0, 10**6)
+    lanes = runs.make_lanes(problem, 4, "float64")
+    # The first round chooses a first step, every other makes one.
+    while runs.advance_lanes(problem, members, lanes, settings, 1):
+        lanes.clock[:, runs.STEP] = step
+    assert members.statuses[0] == runs.COMPLETED
+    maps = saved[0, :, 15:].reshape(-1, 4, 5) @ saved[0, :, :15].reshape(-1, 5, 3)
     strengths = metrics.mode_projection(maps, LOGISTIC_TASK.left, LOGISTIC_TASK.right)
     return np.abs(strengths - logistic(times)).max()
 
@@ -508,13 +510,6 @@ def test_run_that_stops_before_its_first_time_hands_back_its_start():
     assert (run.weights[0][0] == 9.0).all()
     assert run.loss.shape == run.effective_rank.shape == (1,)
     assert run.weight_alignment.shape == run.gradient_alignment.shape == (1, 1)
-
-
-def test_largest_entry_notices_nan_wherever_it_stands():
-    for where in range(3):
-        entries = np.ones(3)
-        entries[where] = np.nan
-        assert not runge_kutta.largest_entry.py_func(entries, 3) <= 1e12
 
 
 def test_overflow_into_nan_counts_as_divergence_at_once():

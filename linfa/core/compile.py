@@ -44,6 +44,11 @@ def kernel(function: Callable) -> Callable:
     return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
+def inlined(function: Callable) -> Callable:
+    """Compile `function` like `kernel`, as a part of those that call it."""
+    return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+
+
 def entry(function: Callable) -> Callable:
     """Compile `function` like `kernel`, but to be called from Python."""
     return _compile(function, no_cfunc_wrapper=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from linfa._check import ascending_times, weight_matrices
 from linfa.feedback import Backprop, Feedback, Resolved
-from linfa.simulation import resolve_feedback
+from linfa.running import resolve_feedback
 from linfa.tasks import LinearTask
 from linfa.theory.backprop import depth_strength
 from linfa.theory.chain_alignment import chain_weights

@@ -10,7 +10,16 @@ import numpy as np
 
 from linfa._check import real_array, real_number, weight_matrices
 from linfa.feedback import Feedback
-from linfa.simulation import check_run, core_problem, feedback_layout, resolve_feedback
+from linfa.reduction import Correlations
+from linfa.running import (
+    Networks,
+    check_run,
+    core_problem,
+    feedback_layout,
+    initial_state,
+    resolve_feedback,
+    start_vectors,
+)
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory
 
@@ -94,14 +103,16 @@ class LearningFlow:
         plan = check_run(task, len(weights), [0.0], None, weight_decay, 1e-8, 1e-10, "dormand-prince", None, 1)
         resolved = resolve_feedback(task, weights, feedback)
         held = feedback_layout(resolved)
-        self._problem = core_problem(plan, resolved, weights)
-        self._full = np.concatenate([np.ravel(w) for w in weights] + [np.ravel(m) for _, _, m, _ in held])
+        networks = Networks([w[None] for w in weights], [resolved], [Correlations.of(task)])
+        # The Jacobian is by the weights, so they stand in the state themselves.
+        self._problem = core_problem(plan, networks, factor=False)
+        self._full = start_vectors(plan, networks, self._problem)[0]
         self._work = np.zeros(self._problem.n_work)
         self._signed = resolved.transport == "sign"
         self._fixed = [(key, m) for key, _, m, learns in held if not learns]
         self.layout = [("w", layer, w.shape) for layer, w in enumerate(weights)]
         self.layout += [(key, layer, m.shape) for key, layer, m, learns in held if learns]
-        self.state = self._full[: self._problem.n_dynamic].copy()
+        self.state = initial_state(weights, resolved)
 
     @classmethod
     def at(cls, run: Trajectory, index: int = -1) -> "LearningFlow":

@@ -9,7 +9,7 @@ import numpy as np
 from linfa._algebra import transposed
 from linfa._check import ascending_times, weight_matrices
 from linfa.feedback import Backprop
-from linfa.simulation import resolve_feedback
+from linfa.running import resolve_feedback
 from linfa.tasks import LinearTask
 from linfa.trajectory import Trajectory
 

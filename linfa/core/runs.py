@@ -1,0 +1,496 @@
+"""Many networks through the lanes of a register, each at its own pace: who is done makes room for who is next.
+
+Every thread has lanes of its own and calls `advance_lanes` until nothing is left; members are handed out one by one,
+whichever lane is free, so uneven runs share evenly. The numbers of a member depend neither on its lane nor on what
+runs beside it. A network too large to share a register has the thread to itself: one lane, its arrays of one axis less.
+
+The kernel works in slices of at most `budget` rounds, so that the caller can show progress or stop in between. How a
+run is sliced does not change a bit of it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from linfa.core.compile import entry, kernel
+from linfa.core.matrices import matrix
+from linfa.core.problem import AT_FORMED, AT_KEPT, AT_WEIGHT, FACTORED, REGISTER, WIDTH, Problem
+from linfa.core.runge_kutta import (
+    STAGES,
+    first_guess,
+    interpolate,
+    lane_count,
+    largest_entries,
+    prepare_stage,
+    scaled_errors,
+    spread_lengths,
+    starting_steps,
+)
+from linfa.core.vector import (
+    REGISTER_BYTES,
+    choose,
+    entry_at,
+    fetch_and_add,
+    fused,
+    load,
+    set_entry,
+    spread_out,
+    store,
+    width,
+)
+from linfa.core.velocity import form_weight, velocity
+
+# How a run ended.
+RUNNING, COMPLETED, DIVERGED, STALLED = 0, 1, 2, 3
+# How a run is made.
+ADAPTIVE, DORMAND_PRINCE, CLASSICAL, DESCENT = 0, 1, 2, 3
+# Entries of `clock` and `counters`. In runs of fixed steps STEP is the saved time left behind and REJECTED counts the
+# steps since.
+TIME, STEP, LAST_ERROR = 0, 1, 2
+NEXT_SAVE, ACCEPTED, REJECTED, JUST_REJECTED, FRESH = 0, 1, 2, 3, 4
+
+_EPSILON = np.finfo(np.float64).eps
+
+
+class Settings(NamedTuple):
+    """What all members share beside the problem."""
+
+    method: int
+    times: np.ndarray  # (T,) times to save, or numbers of updates
+    rtol: float
+    atol: float
+    step: float  # longest step, or learning rate
+    max_steps: int
+
+
+class Members(NamedTuple):
+    """The runs to be made, and what comes of them."""
+
+    starts: np.ndarray  # (members, n_state)
+    limits: np.ndarray  # (members,) a run counts as diverged when an entry exceeds this
+    saved: np.ndarray  # (members, T, n_kept)
+    counts: np.ndarray  # (members,) of saved times
+    statuses: np.ndarray  # (members,)
+    stopped: np.ndarray  # (members,) the time, or number of updates, where the run ended
+    following: np.ndarray  # (1,) the next member to be taken up
+
+
+class Lanes(NamedTuple):
+    """What one thread works on; the last axis of the first five is missing where there is one lane."""
+
+    state: np.ndarray  # (n_state, lanes)
+    trial: np.ndarray  # (n_state, lanes)
+    between: np.ndarray  # (n_state, lanes)
+    stages: np.ndarray  # (STAGES, integrated, lanes), the padding included
+    work: np.ndarray  # (n_work, lanes)
+    steps: np.ndarray  # one register each
+    fractions: np.ndarray
+    register: np.ndarray
+    held: np.ndarray  # (lanes,) the member in each, or -1
+    clock: np.ndarray  # (lanes, 3)
+    counters: np.ndarray  # (lanes, 5)
+    lengths: np.ndarray  # (lanes,)
+    errors: np.ndarray  # (lanes,)
+    sizes: np.ndarray  # (lanes,)
+    sums: np.ndarray  # (3, lanes)
+
+
+def lanes_of(dtype: np.dtype) -> int:
+    """How many networks share the registers of this precision."""
+    return REGISTER_BYTES // np.dtype(dtype).itemsize
+
+
+def make_lanes(problem: Problem, lanes: int, dtype: np.dtype) -> Lanes:
+    """Empty lanes; 1 for a network that has the thread to itself."""
+    beside = () if lanes == 1 else (lanes,)
+    integrated = problem.n_dynamic + -problem.n_dynamic % REGISTER
+
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros((*shape, *beside), dtype)
+
+    register = lanes_of(dtype)
+    return Lanes(
+        zeros(problem.n_state),
+        zeros(problem.n_state),
+        zeros(problem.n_state),
+        zeros(STAGES, integrated),
+        zeros(problem.n_work),
+        np.zeros(register, dtype),
+        np.ones(register, dtype),
+        np.zeros(register, dtype),
+        np.full(lanes, -1),
+        np.zeros((lanes, 3)),
+        np.zeros((lanes, 5), dtype=np.int64),
+        np.zeros(lanes),
+        np.zeros(lanes),
+        np.zeros(lanes),
+        np.zeros((3, lanes)),
+    )
+
+
+@kernel
+def put(numbers, target, first, lane):
+    """target[first:, lane] = numbers[first:]."""
+    lanes = lane_count(target)
+    for i in range(first, numbers.size):
+        set_entry(target, i * lanes + lane, entry_at(numbers, i))
+
+
+@kernel
+def take(source, first, count, lane, row, into):
+    """row[into : into + count] = source[first : first + count, lane]."""
+    lanes = lane_count(source)
+    for i in range(count):
+        set_entry(row, into + i, entry_at(source, (first + i) * lanes + lane))
+
+
+@kernel
+def form_weights(problem, moving, lanes):
+    """Every weight that something smaller stands for, into its place in the work space."""
+    for layer in range(1, problem.depth + 1):
+        if problem.table[FACTORED, layer - 1]:
+            rows, columns = problem.table[WIDTH, layer], problem.table[WIDTH, layer - 1]
+            form_weight(
+                problem,
+                moving,
+                lanes.state,
+                layer,
+                matrix(lanes.work, problem.table[AT_FORMED, layer - 1], rows, columns),
+            )
+
+
+@kernel
+def keep(problem, moving, lanes, members, lane):
+    """Save what lane holds of `moving`, whose small stand-ins have been formed, as its next row."""
+    counters = lanes.counters[lane]
+    row = members.saved[lanes.held[lane], counters[NEXT_SAVE]]
+    counters[NEXT_SAVE] += 1
+    end = problem.n_dynamic - (problem.n_kept - problem.n_kept_weights)
+    for layer in range(1, problem.depth + 1):
+        count = problem.table[WIDTH, layer] * problem.table[WIDTH, layer - 1]
+        into = problem.table[AT_KEPT, layer - 1]
+        if problem.table[FACTORED, layer - 1]:
+            take(lanes.work, problem.table[AT_FORMED, layer - 1], count, lane, row, into)
+        else:
+            take(moving, problem.table[AT_WEIGHT, layer - 1], count, lane, row, into)
+    take(moving, end, problem.n_dynamic - end, lane, row, problem.n_kept_weights)
+
+
+@kernel
+def finish(lanes, members, lane, status):
+    """Write down how the member in this lane ended, and free the lane."""
+    member = lanes.held[lane]
+    members.statuses[member] = status
+    members.stopped[member] = lanes.clock[lane, TIME]
+    members.counts[member] = lanes.counters[lane, NEXT_SAVE]
+    lanes.held[lane] = -1
+
+
+@kernel
+def take_up(problem, members, lanes, settings):
+    """The next members into free lanes; returns how many lanes are at work and how many of them start."""
+    at_work = starting = 0
+    times = settings.times
+    for lane in range(lanes.held.size):
+        while lanes.held[lane] < 0 and members.following[0] < len(members.starts):
+            member = fetch_and_add(members.following, 1)
+            if member >= len(members.starts):
+                break
+            lanes.held[lane] = member
+            put(members.starts[member], lanes.state, 0, lane)
+            # Fixed numbers, which no step changes, must stand in every buffer that a velocity is taken of.
+            put(members.starts[member], lanes.trial, problem.n_dynamic, lane)
+            lanes.clock[lane] = 0.0
+            lanes.counters[lane] = 0
+            lanes.counters[lane, FRESH] = 1
+            if times[0] <= 0.0:
+                form_weights(problem, lanes.state, lanes)
+                while lanes.counters[lane, NEXT_SAVE] < times.size and times[lanes.counters[lane, NEXT_SAVE]] <= 0.0:
+                    keep(problem, lanes.state, lanes, members, lane)
+                if lanes.counters[lane, NEXT_SAVE] == times.size:
+                    finish(lanes, members, lane, COMPLETED)
+        if lanes.held[lane] >= 0:
+            at_work += 1
+            starting += lanes.counters[lane, FRESH]
+    return at_work, starting
+
+
+@kernel
+def guess_steps(problem, lanes, settings):
+    """Small Euler steps of the lanes that start, whose velocities are stages[1]; the others keep theirs, stages[0]."""
+    state, stages = lanes.state, lanes.stages
+    for lane in range(lanes.held.size):
+        lanes.lengths[lane] = lanes.counters[lane, FRESH]
+    spread_lengths(lanes.lengths, lanes.register)
+    fresh, stage = load(lanes.register, 0), stages.size // STAGES
+    for at in range(0, stage, width(state)):
+        store(stages, at, choose(fresh, load(stages, stage + at), load(stages, at)))
+    first_guess(
+        problem, state, lanes.steps, stages, lanes.trial, settings.rtol, settings.atol, lanes.register, lanes.sums,
+        lanes.lengths,
+    )  # fmt: skip
+
+
+@kernel
+def choose_first_steps(problem, lanes, settings):
+    """First steps of the lanes that start."""
+    starting_steps(
+        problem, lanes.state, lanes.stages, settings.rtol, settings.atol, lanes.register, lanes.sums, lanes.lengths
+    )
+    for lane in range(lanes.held.size):
+        if lanes.counters[lane, FRESH]:
+            lanes.clock[lane, STEP] = lanes.lengths[lane]
+            lanes.clock[lane, LAST_ERROR] = 1e-4
+            lanes.counters[lane, FRESH] = 0
+
+
+@kernel
+def save_between(problem, lanes, members, settings):
+    """Save the times that the lanes accepted in this round have passed."""
+    times = settings.times
+    while True:
+        waiting = False
+        for lane in range(lanes.held.size):
+            lanes.lengths[lane] = 1.0
+            following = lanes.counters[lane, NEXT_SAVE]
+            if lanes.errors[lane] <= 1.0 and following < times.size and times[following] <= lanes.sums[1, lane]:
+                waiting = True
+                if times[following] != lanes.sums[1, lane]:
+                    lanes.lengths[lane] = (times[following] - lanes.clock[lane, TIME]) / lanes.sums[0, lane]
+        if not waiting:
+            return
+        spread_lengths(lanes.lengths, lanes.fractions)
+        interpolate(lanes.state, lanes.steps, lanes.stages, lanes.trial, lanes.fractions, lanes.between)
+        form_weights(problem, lanes.between, lanes)
+        for lane in range(lanes.held.size):
+            following = lanes.counters[lane, NEXT_SAVE]
+            if lanes.errors[lane] <= 1.0 and following < times.size and times[following] <= lanes.sums[1, lane]:
+                keep(problem, lanes.between, lanes, members, lane)
+
+
+@kernel
+def choose_lengths(members, lanes, settings):
+    """How far every lane goes in this round, if its error allows; sums[0] keeps it.
+
+    A flow counts as stalled when the step falls under the spacing of floating-point numbers or `max_steps` are spent.
+    """
+    for lane in range(lanes.held.size):
+        clock, counters = lanes.clock[lane], lanes.counters[lane]
+        lanes.lengths[lane] = 0.0
+        if lanes.held[lane] < 0:
+            continue
+        spent = counters[ACCEPTED] + counters[REJECTED] >= settings.max_steps
+        # The last step may be as short as rounding asks; any other this short stands still.
+        if spent or clock[STEP] < 4.0 * _EPSILON * clock[TIME] or clock[STEP] < 1e-200:
+            finish(lanes, members, lane, STALLED)
+            continue
+        lanes.lengths[lane] = lanes.sums[0, lane] = min(clock[STEP], settings.times[-1] - clock[TIME])
+    spread_lengths(lanes.lengths, lanes.steps)
+
+
+@kernel
+def judge(problem, members, lanes, settings):
+    """Accept the step of each lane, or not, and save what it has passed; sums[1] holds where it leads."""
+    end = settings.times[-1]
+    scaled_errors(
+        problem, lanes.state, lanes.steps, lanes.stages, lanes.trial, settings.rtol, settings.atol, lanes.register,
+        lanes.errors,
+    )  # fmt: skip
+    largest_entries(problem, lanes.trial, lanes.register, lanes.sizes)
+    for lane in range(lanes.held.size):
+        if lanes.held[lane] < 0:
+            lanes.errors[lane] = np.inf
+            continue
+        following = lanes.clock[lane, TIME] + lanes.sums[0, lane]
+        lanes.sums[1, lane] = end if end - following <= 4.0 * _EPSILON * end else following
+    save_between(problem, lanes, members, settings)
+    for lane in range(lanes.held.size):
+        lanes.lengths[lane] = 1.0 if lanes.errors[lane] <= 1.0 else 0.0
+    spread_lengths(lanes.lengths, lanes.fractions)
+    accept(lanes)
+    for lane in range(lanes.held.size):
+        if lanes.held[lane] >= 0:
+            choose_next_step(members, lanes, settings, lane)
+
+
+@kernel
+def accept(lanes):
+    """The trial, and its velocity, of the lanes that `fractions` names become state and first stage."""
+    state, stages = lanes.state, lanes.stages
+    accepted, stage = load(lanes.fractions, 0), stages.size // STAGES
+    for at in range(0, stage, width(state)):
+        store(state, at, choose(accepted, load(lanes.trial, at), load(state, at)))
+        store(stages, at, choose(accepted, load(stages, (STAGES - 1) * stage + at), load(stages, at)))
+
+
+@kernel
+def choose_next_step(members, lanes, settings, lane):
+    """What follows from the error of the step that was made: on, back, or an end.
+
+    A flow counts as diverged when an entry exceeds its limit or is not a number.
+    """
+    clock, counters, error, step = lanes.clock[lane], lanes.counters[lane], lanes.errors[lane], lanes.sums[0, lane]
+    limit = members.limits[lanes.held[lane]]
+    if error <= 1.0:
+        clock[TIME] = lanes.sums[1, lane]
+        counters[ACCEPTED] += 1
+        if not lanes.sizes[lane] <= limit:
+            finish(lanes, members, lane, DIVERGED)
+            return
+        growth = 10.0
+        if error > 0.0:
+            growth = min(10.0, max(0.2, 0.9 * error**-0.17 * clock[LAST_ERROR] ** 0.04))
+        if counters[JUST_REJECTED]:
+            growth = min(growth, 1.0)
+        counters[JUST_REJECTED] = 0
+        clock[LAST_ERROR] = max(error, 1e-4)
+        # A step cut short to land on the last time says nothing about the step that follows.
+        clock[STEP] = step * growth
+        if counters[NEXT_SAVE] == settings.times.size:
+            finish(lanes, members, lane, COMPLETED)
+        return
+    counters[REJECTED] += 1
+    counters[JUST_REJECTED] = 1
+    clock[STEP] = step * (max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.1)
+    if not np.isfinite(error) and not lane_speed(lanes, lane) <= limit:
+        finish(lanes, members, lane, DIVERGED)
+
+
+@kernel
+def lane_speed(lanes, lane):
+    """Largest magnitude in the velocity that the step of this lane began with; NaN when one is not a number."""
+    largest, count = 0.0, lane_count(lanes.state)
+    for i in range(lanes.stages.shape[1]):
+        speed = abs(entry_at(lanes.stages, i * count + lane))
+        if np.isnan(speed):
+            return speed
+        largest = max(largest, speed)
+    return largest
+
+
+@kernel
+def choose_equal_lengths(lanes, settings):
+    """The equal steps between two saved times, no longer than the longest, that land on both; sums[0] counts them."""
+    for lane in range(lanes.held.size):
+        lanes.lengths[lane] = 0.0
+        if lanes.held[lane] >= 0:
+            span = settings.times[lanes.counters[lane, NEXT_SAVE]] - lanes.clock[lane, STEP]
+            lanes.sums[0, lane] = max(1.0, np.ceil(span / settings.step * (1.0 - 1e-12)))
+            lanes.lengths[lane] = span / lanes.sums[0, lane]
+    spread_lengths(lanes.lengths, lanes.steps)
+
+
+@kernel
+def arrive(problem, members, lanes, settings):
+    """Take over the result of one of the equal steps, and save it where it has reached a saved time."""
+    times = settings.times
+    for at in range(0, lanes.stages.size // STAGES, width(lanes.state)):
+        store(lanes.state, at, load(lanes.trial, at))
+    largest_entries(problem, lanes.state, lanes.register, lanes.sizes)
+    formed = bool(0)
+    for lane in range(lanes.held.size):
+        if lanes.held[lane] < 0:
+            continue
+        clock, counters = lanes.clock[lane], lanes.counters[lane]
+        counters[ACCEPTED] += 1
+        counters[REJECTED] += 1
+        clock[TIME] = clock[STEP] + lanes.lengths[lane] * counters[REJECTED]
+        if not lanes.sizes[lane] <= members.limits[lanes.held[lane]]:
+            finish(lanes, members, lane, DIVERGED)
+        elif counters[REJECTED] == lanes.sums[0, lane]:
+            clock[TIME] = clock[STEP] = times[counters[NEXT_SAVE]]
+            counters[REJECTED] = 0
+            formed = save_here(problem, members, lanes, settings, lane, formed)
+
+
+@kernel
+def save_here(problem, members, lanes, settings, lane, formed):
+    """Save the state of a lane that has arrived at its next time; returns that the weights are formed."""
+    times, counters = settings.times, lanes.counters[lane]
+    if not formed:
+        form_weights(problem, lanes.state, lanes)
+    keep(problem, lanes.state, lanes, members, lane)
+    while counters[NEXT_SAVE] < times.size and times[counters[NEXT_SAVE]] == lanes.clock[lane, TIME]:
+        keep(problem, lanes.state, lanes, members, lane)
+    if counters[NEXT_SAVE] == times.size:
+        finish(lanes, members, lane, COMPLETED)
+    return True
+
+
+@kernel
+def update(problem, members, lanes, settings):
+    """One update  y ← y + η y'(y)  of all matrices at once, exactly as a training loop would make it."""
+    times, state = settings.times, lanes.state
+    rate = spread_out(state, settings.step)
+    for at in range(0, lanes.stages.size // STAGES, width(state)):
+        store(state, at, fused(rate, load(lanes.stages, at), load(state, at)))
+    largest_entries(problem, state, lanes.register, lanes.sizes)
+    formed = bool(0)
+    for lane in range(lanes.held.size):
+        if lanes.held[lane] < 0:
+            continue
+        counters = lanes.counters[lane]
+        counters[ACCEPTED] += 1
+        lanes.clock[lane, TIME] = counters[ACCEPTED]
+        if not lanes.sizes[lane] <= members.limits[lanes.held[lane]]:
+            finish(lanes, members, lane, DIVERGED)
+        elif times[counters[NEXT_SAVE]] == lanes.clock[lane, TIME]:
+            formed = save_here(problem, members, lanes, settings, lane, formed)
+
+
+@kernel
+def prepare(problem, members, lanes, settings, starting, evaluation):
+    """Bring `trial` to where the next velocity is to be taken."""
+    if starting:
+        if evaluation == 1:
+            guess_steps(problem, lanes, settings)
+        return
+    if evaluation == (1 if settings.method == ADAPTIVE else 0):
+        if settings.method == ADAPTIVE:
+            choose_lengths(members, lanes, settings)
+        elif settings.method != DESCENT:
+            choose_equal_lengths(lanes, settings)
+    if evaluation > 0:
+        prepare_stage(settings.method == CLASSICAL, evaluation, lanes.state, lanes.steps, lanes.stages, lanes.trial)
+
+
+@kernel
+def conclude(problem, members, lanes, settings, starting):
+    """What follows when all velocities of a round have been taken."""
+    if starting:
+        choose_first_steps(problem, lanes, settings)
+    elif settings.method == ADAPTIVE:
+        judge(problem, members, lanes, settings)
+    elif settings.method == DESCENT:
+        update(problem, members, lanes, settings)
+    else:
+        arrive(problem, members, lanes, settings)
+
+
+@entry
+def advance_lanes(problem, members, lanes, settings, budget):
+    """Make at most `budget` rounds, of one step in every lane or one start; returns how many lanes were at work.
+
+    There is one place that takes a velocity, and nothing else knows of it: compiling takes a fraction of the time.
+    """
+    at_work = 0
+    for _ in range(budget):
+        at_work, starting = take_up(problem, members, lanes, settings)
+        if at_work == 0:
+            return 0
+        adaptive = settings.method == ADAPTIVE
+        starting = starting > 0 and adaptive
+        first = 1 if adaptive and not starting else 0
+        last = 2 if starting else STAGES
+        if settings.method == CLASSICAL:
+            last = 5
+        elif settings.method == DESCENT:
+            last = 1
+        for evaluation in range(first, last):
+            prepare(problem, members, lanes, settings, starting, evaluation)
+            if settings.method == CLASSICAL and evaluation == 4:
+                break
+            source = lanes.state if evaluation == 0 else lanes.trial
+            velocity(problem, source, lanes.stages[1 if starting else evaluation], lanes.work)
+        conclude(problem, members, lanes, settings, starting)
+    return at_work
