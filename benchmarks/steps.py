@@ -14,9 +14,7 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
+from timing import medians
 from torch_peer import Peer
 
 from linfa import nn
@@ -40,8 +39,6 @@ RATE, DECAY = 1e-3, 0.01
 # In single precision losses are right to about 1e-6. Gradients of the first layer are not, for behind batch norms most
 # of their terms cancel (1.6e-3 apart in the VGG-like net); in double precision they are, to about 1e-12.
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-9
-# A sample of the timing lasts this long at least: far above the resolution of the clock.
-_SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -152,46 +149,39 @@ def _waiter(device: str) -> Callable[[], Any]:
     return wait
 
 
-def times(steps: dict[str, Callable[[], None]], repetitions: int, device: str) -> dict[str, float]:
-    """Median seconds of each step, by turns."""
-    wait, counts, samples = _waiter(device), {}, {name: [] for name in steps}
+@dataclass(frozen=True)
+class Checked:
+    """Both sides of a case in single precision, and how far apart they were: losses, and gradients in double."""
 
-    def lasting(step: Callable[[], None], count: int) -> float:
-        wait()
-        started = time.perf_counter()
-        for _ in range(count):
-            step()
-        wait()
-        return time.perf_counter() - started
+    ours: Ours
+    theirs: Theirs
+    loss_apart: float
+    gradient_apart: float
 
-    for name, step in steps.items():
-        # The first compiles, plans and allocates; the second is warm.
-        lasting(step, 1)
-        counts[name] = max(1, round(_SAMPLE_SECONDS / lasting(step, 1)))
-    for _ in range(repetitions):
-        for name, step in steps.items():
-            samples[name].append(lasting(step, counts[name]) / counts[name])
-    return {name: statistics.median(found) for name, found in samples.items()}
+
+def checked_sides(case: Case, rule: Feedback, device: str) -> Checked:
+    """Both sides, once they agree."""
+    askew = assert_same_gradient(*sides(case, rule, device, "float64"))
+    ours, theirs = sides(case, rule, device)
+    return Checked(ours, theirs, assert_same_loss(ours, theirs), askew)
 
 
 def measure(name: str, rule: str, device: str, threads: int, repetitions: int) -> dict:
     """One row of the table."""
     case, feedback = CASES[name], network_preset(rule, RULES[rule])
-    askew = assert_same_gradient(*sides(case, feedback, device, "float64"))
-    ours, theirs = sides(case, feedback, device)
-    apart = assert_same_loss(ours, theirs)
-    medians = times({"linfa": ours.step, "torch": theirs.step}, repetitions, device)
+    pair = checked_sides(case, feedback, device)
+    seconds = medians({"linfa": pair.ours.step, "torch": pair.theirs.step}, repetitions, wait=_waiter(device))
     return {
         "case": name,
         "rule": rule if RULES[rule] is None else f"{rule} r={RULES[rule]}",
         "batch": case.batch,
         "device": device,
         "threads": threads,
-        "linfa_ms": 1e3 * medians["linfa"],
-        "torch_ms": 1e3 * medians["torch"],
-        "ratio": medians["torch"] / medians["linfa"],
-        "loss_difference": apart,
-        "gradient_difference": askew,
+        "linfa_ms": 1e3 * seconds["linfa"],
+        "torch_ms": 1e3 * seconds["torch"],
+        "ratio": seconds["torch"] / seconds["linfa"],
+        "loss_difference": pair.loss_apart,
+        "gradient_difference": pair.gradient_apart,
         "repetitions": repetitions,
         "load": os.getloadavg()[0],
     }
