@@ -6,6 +6,7 @@ from linfa.figures.spec import FigureSpec, Numbers
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from linfa.nn.probes import TRAJECTORY_ROWS
 from linfa.plot import new_figure
 
 # Label of the runs: name in the key, colour, line.
@@ -29,6 +30,8 @@ def _small(seed: int) -> list[recorded.Run]:
             "feedback": label.partition(" ")[0],
             "optimiser": "muon" if muon else "adamw",
             "rate": 0.02 if muon else 3e-3,
+            # In so few updates, what Muon leaves to AdamW would hardly move at the published rate.
+            "auxiliary_rate": 3e-3 if muon else None,
             "model_options": {
                 "widths": [8, 16, 16], "strides": [1, 2, 2], "normalisation": "batch" if "batch" in label else None
             },
@@ -69,15 +72,17 @@ def draw(numbers: Numbers) -> Figure:
         for row, name in zip(panels, (ERROR, PATH), strict=True):
             mean, error = numbers[f"{label}_{name}"]
             for k, axes in enumerate(row):
-                spread = np.nan_to_num(error[:, k])
-                low, high = mean[:, k] - spread, mean[:, k] + spread
-                axes.fill_between(step, low, high, color=colour, alpha=0.2, linewidth=0)
+                # One seed has no error, and no band.
+                low, high = mean[:, k] - error[:, k], mean[:, k] + error[:, k]
+                if np.isfinite(error[:, k]).any():
+                    axes.fill_between(step, low, high, color=colour, alpha=0.2, linewidth=0)
                 axes.plot(step, mean[:, k], line, color=colour, label=words, linewidth=1.8)
+    # No more dimensions than updates that were probed and are kept.
+    most = np.minimum(np.arange(1, len(longest) + 1), TRAJECTORY_ROWS)
     for k, layer in enumerate(layers):
         panels[0, k].set_title("output" if k == len(layers) - 1 else layer)
         panels[1, k].set_xlabel("updates")
-        # No more dimensions than updates that were probed.
-        panels[1, k].plot(longest, np.arange(1, len(longest) + 1), color="0.6", linewidth=1.0)
+        panels[1, k].plot(longest, most, color="0.6", linewidth=1.0)
     panels[0, -1].axhline(CLASSES - 1, color="0.4", linewidth=1.0)
     panels[0, -1].text(
         1.0,
@@ -88,7 +93,7 @@ def draw(numbers: Numbers) -> Figure:
         va="bottom",
         transform=panels[0, -1].get_yaxis_transform(),
     )
-    panels[1, 0].text(longest[-1], len(longest), "updates probed ", color="0.4", ha="right", va="bottom", fontsize=9)
+    panels[1, 0].text(longest[-1], most[-1], "updates probed ", color="0.4", ha="right", va="bottom", fontsize=9)
     for row, words in zip(
         panels, ("effective rank\nof the error", "effective rank of\nthe path of updates"), strict=True
     ):
@@ -109,8 +114,9 @@ FIGURE = FigureSpec(
     "rank (exponential of the entropy of the singular values) of the errors at a layer, over a batch of test "
     "images and all positions. At the output the errors of a softmax sum to zero, so that it is at most "
     "classes − 1; lower layers gain dimensions only by their nonlinearities and positions. Lower row: "
-    "effective rank of the updates that were probed up to then, as rows of a matrix; it cannot exceed their "
-    "number (grey). Muon makes every update nearly orthogonal, batch normalisation the activity less alike.",
+    "effective rank of the updates that were probed up to then, as rows of a matrix (of the latest "
+    f"{TRAJECTORY_ROWS}, where there are more); it cannot exceed their number (grey). Muon makes every update nearly "
+    "orthogonal, batch normalisation the activity less alike.",
     claims=(),
     compute=compute,
     draw=draw,

@@ -5,7 +5,6 @@ the matrix, the others are kept.
 """
 
 import numpy as np
-from scipy.special import entr
 
 from linfa._algebra import transposed
 from linfa._check import integer, matching, real_array
@@ -21,12 +20,16 @@ def _scaled(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return largest, a / largest
 
 
-def _singular_values(a: np.ndarray) -> np.ndarray:
-    """Descending singular values, scaled to a largest one of 1 (zero matrices stay zero): no square over- or
-    underflows, and every rank below is scale-free."""
-    values = np.linalg.svd(_scaled(real_array("a", a, tuple(range(2, 8))))[1], compute_uv=False)
-    top = values[..., :1]
+def _top_one(values: np.ndarray) -> np.ndarray:
+    """Singular values scaled to a largest one of 1 (all zero stay zero): no square over- or underflows, and every rank
+    below is scale-free."""
+    top = values.max(axis=-1, keepdims=True)
     return values / np.where(top > 0, top, 1.0)
+
+
+def _singular_values(a: np.ndarray) -> np.ndarray:
+    """Descending, as `_top_one` scales them."""
+    return _top_one(np.linalg.svd(_scaled(real_array("a", a, tuple(range(2, 8))))[1], compute_uv=False))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -36,9 +39,56 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def _exponential_entropy(weights: np.ndarray) -> np.ndarray:
+    # Here, not above: it takes longer to import than all else that this module needs.
+    from scipy.special import entr
+
     total = weights.sum(-1, keepdims=True)
     p = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     return np.where(total[..., 0] > 0, np.exp(entr(p).sum(-1)), 0.0)[()]
+
+
+# Every rank that the singular values s (..., k) alone decide, with a largest one of 1 or 0.
+_RANKS = {
+    "effective_rank": _exponential_entropy,
+    "entropy_rank_of_energy": lambda s: _exponential_entropy(s**2),
+    "nuclear_rank": lambda s: _ratio(s.sum(-1) ** 2, (s**2).sum(-1)),
+    "participation_ratio": lambda s: _ratio((s**2).sum(-1) ** 2, (s**4).sum(-1)),
+    "intrinsic_rank": lambda s: s.sum(-1)[()],
+    "stable_rank": lambda s: (s**2).sum(-1)[()],
+}
+
+
+def ranks_from_singular_values(values: np.ndarray) -> dict[str, np.ndarray | float]:
+    """Every rank that singular values alone decide: all of `ranks` but `numerical_rank`, which asks for the shape too.
+
+    Parameters
+    ----------
+    values : array (..., k)
+        Singular values of a matrix or of a stack of them, in any order and on any scale.
+
+    Returns
+    -------
+    dict of float or array (...)
+        By the names of the functions of a matrix below; 0 where all values are zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `values` is empty, holds a negative number, or anything but finite real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> {name: round(float(rank), 3) for name, rank in ranks_from_singular_values([2.0, 1.0]).items()}
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'effective_rank': 1.89, 'entropy_rank_of_energy': 1.649, 'nuclear_rank': 1.8, 'participation_ratio': 1.471,
+     'intrinsic_rank': 1.5, 'stable_rank': 1.25}
+    """
+    values = real_array("values", values, tuple(range(1, 7)))
+    if (values < 0).any():
+        raise ValueError(f"values holds {values.min():g}; singular values are not negative")
+    values = _top_one(values)
+    return {name: of_values(values) for name, of_values in _RANKS.items()}
 
 
 def effective_rank(a: np.ndarray) -> np.ndarray | float:
@@ -69,7 +119,7 @@ def effective_rank(a: np.ndarray) -> np.ndarray | float:
     >>> float(np.round(effective_rank(np.diag([1.0, 1.0, 0.0])), 12))
     2.0
     """
-    return _exponential_entropy(_singular_values(a))
+    return _RANKS["effective_rank"](_singular_values(a))
 
 
 def entropy_rank_of_energy(a: np.ndarray) -> np.ndarray | float:
@@ -81,7 +131,7 @@ def entropy_rank_of_energy(a: np.ndarray) -> np.ndarray | float:
     >>> float(np.round(entropy_rank_of_energy(np.eye(3)), 12))
     3.0
     """
-    return _exponential_entropy(_singular_values(a) ** 2)
+    return _RANKS["entropy_rank_of_energy"](_singular_values(a))
 
 
 def nuclear_rank(a: np.ndarray) -> np.ndarray | float:
@@ -93,8 +143,7 @@ def nuclear_rank(a: np.ndarray) -> np.ndarray | float:
     >>> round(float(nuclear_rank(np.diag([3.0, 1.0]))), 12)
     1.6
     """
-    s = _singular_values(a)
-    return _ratio(s.sum(-1) ** 2, (s**2).sum(-1))
+    return _RANKS["nuclear_rank"](_singular_values(a))
 
 
 def participation_ratio(a: np.ndarray) -> np.ndarray | float:
@@ -108,8 +157,7 @@ def participation_ratio(a: np.ndarray) -> np.ndarray | float:
     >>> float(np.round(participation_ratio(np.eye(4)), 12))
     4.0
     """
-    s = _singular_values(a)
-    return _ratio((s**2).sum(-1) ** 2, (s**4).sum(-1))
+    return _RANKS["participation_ratio"](_singular_values(a))
 
 
 def stable_rank(a: np.ndarray) -> np.ndarray | float:
@@ -121,8 +169,7 @@ def stable_rank(a: np.ndarray) -> np.ndarray | float:
     >>> float(stable_rank(np.diag([2.0, 1.0])))
     1.25
     """
-    s = _singular_values(a)
-    return _ratio((s**2).sum(-1), s[..., 0] ** 2)
+    return _RANKS["stable_rank"](_singular_values(a))
 
 
 def intrinsic_rank(a: np.ndarray) -> np.ndarray | float:
@@ -134,8 +181,7 @@ def intrinsic_rank(a: np.ndarray) -> np.ndarray | float:
     >>> float(intrinsic_rank(np.diag([2.0, 1.0])))
     1.5
     """
-    s = _singular_values(a)
-    return _ratio(s.sum(-1), s[..., 0])
+    return _RANKS["intrinsic_rank"](_singular_values(a))
 
 
 def numerical_rank(a: np.ndarray) -> np.ndarray | int:
@@ -147,8 +193,11 @@ def numerical_rank(a: np.ndarray) -> np.ndarray | int:
     >>> int(numerical_rank(np.ones((3, 4))))
     1
     """
-    s = _singular_values(a)
-    return np.count_nonzero(s > max(np.shape(a)[-2:]) * np.finfo(np.float64).eps, axis=-1)
+    return _count_above_rounding(_singular_values(a), np.shape(a))
+
+
+def _count_above_rounding(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | int:
+    return np.count_nonzero(values > max(shape[-2:]) * np.finfo(np.float64).eps, axis=-1)
 
 
 def _directions(a: np.ndarray, b: np.ndarray, matrices: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -437,7 +486,7 @@ def relative_residual(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def ranks(a: np.ndarray) -> dict[str, float]:
-    """All named ranks of one matrix, from one decomposition each; keys are the names of the functions above.
+    """All named ranks of one matrix, from one decomposition; keys are the names of the functions above.
 
     Examples
     --------
@@ -445,16 +494,9 @@ def ranks(a: np.ndarray) -> dict[str, float]:
     >>> sorted(ranks(np.eye(2)))[:3]
     ['effective_rank', 'entropy_rank_of_energy', 'intrinsic_rank']
     """
-    named = (
-        effective_rank,
-        entropy_rank_of_energy,
-        nuclear_rank,
-        participation_ratio,
-        intrinsic_rank,
-        stable_rank,
-        numerical_rank,
-    )
-    return {function.__name__: float(function(a)) for function in named}
+    values = _singular_values(real_array("a", a, 2))
+    found = {name: float(of_values(values)) for name, of_values in _RANKS.items()}
+    return found | {"numerical_rank": float(_count_above_rounding(values, np.shape(a)))}
 
 
 def spectrum_from_gram(a: np.ndarray) -> np.ndarray:

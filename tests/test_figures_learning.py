@@ -179,6 +179,25 @@ def test_bars_are_means_with_single_seeds_beside_the_mark_of_backprop(store):
     assert "21.0" in all_text(figure)
 
 
+@pytest.mark.parametrize(("seeds", "drawn"), [((0,), 0), ((0, 1), 2)])
+def test_whiskers_and_bands_are_of_several_seeds(store, seeds, drawn):
+    """One seed has no standard error: nothing of no height is drawn in its place."""
+    made = [record(label, s, (0.5 + 0.1 * s,)) for label in ("backprop", "fa") for s in seeds]
+    write(store, "collapse", made)
+    assert len(figures.get("muon-normalisation").make().axes[0].containers) == 1 + drawn
+    panels = figures.get("rank-collapse").make().axes
+    assert [len(axes.collections) for axes in panels[:2]] == [drawn, drawn]
+
+
+def test_the_number_of_updates_ends_at_the_window_that_is_kept(store):
+    long = record("fa")
+    long["probe_step"] = list(range(70))
+    long["probes"] = {name: [[2.0, 1.0]] * 70 for name in long["probes"]}
+    write(store, "collapse", [long])
+    figure = figures.get("rank-collapse").make()
+    assert any(np.array_equal(y, [*range(1, 65), *[64] * 6]) for y in heights(figure.axes[2]))
+
+
 def test_receptive_fields_show_the_index_of_what_is_recorded(store):
     y, x = np.mgrid[-6:7, -6:7]
     rings = np.exp(-(x**2 + y**2) / 2) - 0.25 * np.exp(-(x**2 + y**2) / 8)

@@ -196,6 +196,42 @@ def test_ranks_returns_every_named_rank():
     assert metrics.ranks(a) == {name: float(rank(a)) for name, rank in RANKS.items()}
 
 
+def test_ranks_returns_the_ranks_of_one_matrix():
+    with pytest.raises(ValueError, match="a has 3 dimensions"):
+        metrics.ranks(np.ones((2, 3, 4)))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_ranks_from_singular_values_are_those_of_the_matrix(scale):
+    a = np.random.default_rng(7).standard_normal((3, 4, 6))
+    values = scale * np.linalg.svd(a, compute_uv=False)[..., ::-1]
+    found = metrics.ranks_from_singular_values(values)
+    assert found.keys() == RANKS.keys() - {"numerical_rank"}
+    for name, rank in found.items():
+        # Two routes to one sum: rounding.
+        np.testing.assert_allclose(rank, RANKS[name](a), rtol=1e-13, err_msg=name)
+
+
+def test_ranks_from_singular_values_of_zero_are_zero():
+    with silent():
+        assert set(metrics.ranks_from_singular_values(np.zeros(3)).values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ([], ValueError, "values is empty"),
+        ([1.0, -0.5], ValueError, "values holds -0.5; singular values are not negative"),
+        ([1.0, np.nan], ValueError, "values holds nan at index"),
+        (["a"], TypeError, "values holds text"),
+        (1.0, ValueError, "values has 0 dimensions"),
+    ],
+)
+def test_ranks_from_singular_values_refuses_what_they_cannot_be(values, error, words):
+    with pytest.raises(error, match=words):
+        metrics.ranks_from_singular_values(values)
+
+
 def test_newton_schulz_does_not_raise_the_numerical_rank():
     generator = np.random.default_rng(5)
     x = orthogonal(generator, 12, 5) * [1.0, 0.5, 0.2, 0.1, 0.05] @ orthogonal(generator, 20, 5).T

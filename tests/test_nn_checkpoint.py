@@ -3,13 +3,16 @@
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from training_runs import Stop, assert_same_bits, plan, stopping_after, write_set
 
 from linfa import nn
-from linfa.nn import checkpoint, identity
+from linfa.nn import checkpoint, identity, lock
 
 ARRAYS = {"w": np.arange(6.0).reshape(2, 3), "count": np.array([3], np.int64)}
 FACTS = {"name": "a run", "sums": [0.1, 2, None], "nested": {"rates": [1e-3]}}
@@ -175,6 +178,128 @@ def test_a_folder_that_cannot_be_written_to_is_said(tmp_path):
         checkpoint.save(tmp_path / "file", ARRAYS, FACTS, 7)
     with pytest.raises(NotADirectoryError):
         checkpoint.save(tmp_path / "file" / "run", ARRAYS, FACTS, 7)
+
+
+def test_what_is_replaced_while_it_is_read_is_read_anew(tmp_path, monkeypatch):
+    """A run that is under way takes away the arrays that the JSON file, read just before, points to."""
+    checkpoint.save(tmp_path, ARRAYS, FACTS, 7)
+    described = json.loads
+
+    def overtaken(content):
+        monkeypatch.setattr(json, "loads", described)
+        checkpoint.save(tmp_path, ARRAYS, FACTS, 8)
+        return described(content)
+
+    monkeypatch.setattr(json, "loads", overtaken)
+    assert checkpoint.load(tmp_path)[2] == 8
+
+
+# One run at a time
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from linfa.nn import lock
+with lock.held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the folder."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_folder_in_which_another_process_trains_is_refused_until_it_is_gone(data, tmp_path, holder):
+    trainer = plan(data).trainer(tmp_path)
+    for act in (trainer.run, trainer.save):
+        with pytest.raises(BlockingIOError) as caught:
+            act()
+        assert f"another run (process {holder.pid} on " in str(caught.value)
+        assert "wait for it, stop it, or choose another folder" in str(caught.value)
+        assert caught.value.filename == str(tmp_path)
+    assert trainer.step == 0
+    assert names(tmp_path) == [lock.NAME]
+    # Killed, it leaves its file, which keeps nobody out; the run is as any other.
+    holder.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    holder.wait()
+    assert names(tmp_path) == [lock.NAME]
+    trainer.run()
+    whole = plan(data).trainer()
+    whole.run()
+    assert_same_bits(trainer, whole)
+    assert lock.NAME not in names(tmp_path)
+
+
+def test_two_trainers_of_one_process_do_not_share_a_folder(data, tmp_path):
+    trainer, other = plan(data).trainer(tmp_path), plan(data, seed=1).trainer(tmp_path)
+
+    def report(state):
+        for act in (other.run, other.save):
+            with pytest.raises(BlockingIOError, match=f"process {os.getpid()} on "):
+                act()
+        state.save()
+        if state.step == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trainer.run(report)
+    assert (trainer.saved, other.step, other.saved) == (3, 0, None)
+    # Broken off, it holds the folder no longer.
+    other.run()
+    assert checkpoint.load(tmp_path)[2] == other.step == 8
+
+
+def test_what_a_kill_left_of_a_lock_says_nothing_of_its_next_holder(tmp_path):
+    (tmp_path / lock.NAME).write_text("a longer name of a process than any " * 9)
+    with lock.held(tmp_path), pytest.raises(BlockingIOError, match=rf"another run \(process {os.getpid()} on \S+\)"):
+        lock.held(tmp_path).__enter__()
+
+
+@pytest.mark.skipif(lock.fcntl is None, reason="this system does not lock by fcntl")
+def test_a_lock_is_on_the_file_that_the_path_names(tmp_path, monkeypatch):
+    """Its holder may remove the file after another has opened it; both the other and a third would have a lock then."""
+    flock = lock.fcntl.flock
+
+    def overtaken(number, how):
+        monkeypatch.setattr(lock.fcntl, "flock", flock)
+        (tmp_path / lock.NAME).unlink()
+        flock(number, how)
+
+    monkeypatch.setattr(lock.fcntl, "flock", overtaken)
+    with lock.held(tmp_path):
+        assert names(tmp_path) == [lock.NAME]
+        with pytest.raises(BlockingIOError):
+            lock.held(tmp_path).__enter__()
+
+
+def test_a_full_disk_takes_no_lock_away(tmp_path, monkeypatch):
+    def full(number, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with lock.held(tmp_path), pytest.raises(BlockingIOError, match=r"another run \(one that has just begun\)"):
+        lock.held(tmp_path).__enter__()
+
+
+@pytest.mark.skipif(lock.fcntl is None, reason="this system does not lock by fcntl")
+def test_a_file_system_without_locks_is_said(data, tmp_path, monkeypatch):
+    def refused(number, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refused)
+    trainer = plan(data).trainer(tmp_path)
+    with pytest.warns(UserWarning, match="knows no locks; see to it that no other run writes there"):
+        trainer.run()
+    assert trainer.status == "completed"
 
 
 # Of this run, or of another

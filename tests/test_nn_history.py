@@ -193,6 +193,16 @@ def test_files_are_labelled(tmp_path):
         assert labels == LAYERS
 
 
+def test_the_window_of_the_trajectory_is_said(tmp_path):
+    for settings, said in (({"trajectory_rows": 5}, b"updates of the layer as rows, 5 at most"), ({}, b"as rows")):
+        made = History(["dense1"], settings)
+        made.append_probe(0, {"trajectory_effective_rank": [1.0], "update_effective_rank": [1.0]})
+        made.save(tmp_path / "run.nc")
+        with netcdf_file(tmp_path / "run.nc", mmap=False) as file:
+            assert file.variables["trajectory_effective_rank"].long_name.endswith(said)
+            assert file.variables["update_effective_rank"].long_name.endswith(b"in one update")
+
+
 def test_xarray_reads_the_labels(tmp_path):
     xarray = pytest.importorskip("xarray", reason="xarray reads these files, and is not installed")
     history().save(tmp_path / "run.nc")

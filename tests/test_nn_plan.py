@@ -34,6 +34,7 @@ EVERY_ENTRY = {
     "optimiser": "sgd",
     "optimiser_options": {"momentum": 0.5, "nesterov": True},
     "rate": 0.02,
+    "auxiliary_rate": None,
     "weight_decay": 0.03,
     "clamp": 0.5,
     "feedback_rate": 0.04,
@@ -98,6 +99,21 @@ def test_every_optimiser_has_a_usual_rate_at_which_it_learns(data, name):
     assert trainer.run().test_accuracy[-1] > 0.8
 
 
+def test_what_muon_leaves_to_adamw_has_a_rate_of_its_own(data, tmp_path):
+    (tmp_path / "run.toml").write_text('optimiser = "muon"\nrate = 0.02\nauxiliary_rate = 1e-3\nclamp = 0.5')
+    entries = nn.Plan.from_toml(tmp_path / "run.toml")
+    published = nn.AdamW(betas=(0.9, 0.95), epsilon=1e-10)
+    for given, rate in ((entries, 1e-3), ({"optimiser": "muon", "clamp": 0.5}, 3e-4)):
+        assigned = plan(data, feedback="raf", rank=2, **given).trainer().descent.assigned
+        assert assigned["dense2.weight"].treatment == nn.Treatment(nn.Muon(), 0.02, 0.01, 0.5)
+        for name in ("dense1.weight", "norm2.gain", "dense3.weight", "dense2.q", "dense2.p"):
+            assert assigned[name].treatment == nn.Treatment(published, rate, 0.0, 0.5), name
+    # Factors with an optimiser of their own keep it.
+    assigned = plan(data, feedback="raf", rank=2, feedback_rate=0.1, **entries).trainer().descent.assigned
+    assert assigned["dense2.q"].treatment.rate == 0.1
+    assert assigned["dense3.weight"].treatment.rate == 1e-3
+
+
 def test_what_layers_leaves_out_gets_the_others(data):
     trainer = plan(data, feedback="raf", rank=2, layers=["dense3"], others="fa").trainer()
     assert [m.carrier.name for m in trainer.network.maps[1:]] == ["full", "low-rank"]
@@ -156,6 +172,8 @@ def test_ranks_and_layers_that_the_network_does_not_have(data, entries, message)
         ({"rate": 0}, ValueError, "rate is 0; it must be above 0"),
         ({"rate": float("nan")}, ValueError, "rate is nan"),
         ({"rate": "0.1"}, TypeError, "rate is '0.1'; it must be a number"),
+        ({"optimiser": "muon", "auxiliary_rate": 0}, ValueError, "auxiliary_rate is 0; it must be above 0"),
+        ({"auxiliary_rate": 1e-3}, ValueError, "auxiliary_rate is 0.001, .* Muon leaves .* optimiser is 'adamw'"),
         ({"weight_decay": -0.1}, ValueError, "weight_decay is -0.1"),
         ({"validation": -1}, ValueError, "validation is -1"),
         ({"validation": 10.5}, ValueError, "validation is 10.5; it must be a whole number of images, or below 1"),
@@ -292,8 +310,10 @@ def test_bytes_that_are_no_text(tmp_path):
         nn.Plan.from_toml(tmp_path / "nowhere.toml")
 
 
-def test_importing_loads_neither_plots_nor_proofs_nor_cards():
-    code = "import sys, linfa.nn; print([m for m in ('matplotlib', 'sympy', 'cupy', 'torch') if m in sys.modules])"
+def test_importing_loads_no_more_than_it_needs():
+    """No plots, proofs or cards; what only a download, a file or one activation asks for, comes with that."""
+    unused = ("matplotlib", "sympy", "cupy", "torch", "rich", "scipy.special", "pooch", "requests", "safetensors")
+    code = f"import sys, linfa.nn; print([m for m in {unused} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

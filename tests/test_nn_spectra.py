@@ -23,6 +23,16 @@ def test_ranks_through_the_gram_matrix_are_those_of_the_singular_values(shape):
         np.testing.assert_allclose(value, getattr(metrics, name)(a), rtol=TOLERANCE)
 
 
+def test_each_rank_has_one_formula(monkeypatch):
+    """What `linfa.metrics` takes an effective rank to be, probes take it to be."""
+    squares = rng().uniform(size=7)
+    found = metrics.ranks_from_singular_values(np.sqrt(squares))
+    assert ranks(squares) == {name: found[name] for name in ranks(squares)}
+    for name in ranks(squares):
+        monkeypatch.setitem(metrics._RANKS, name, lambda values, name=name: len(name))
+    assert ranks(squares) == {name: len(name) for name in ranks(squares)}
+
+
 def test_rank_deficient_matrices_have_no_energy_beyond_their_rank():
     a = rng().standard_normal((300, 3)) @ rng(1).standard_normal((3, 50))
     assert np.count_nonzero(energies(a)) == 3

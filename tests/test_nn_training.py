@@ -158,6 +158,23 @@ def test_history_holds_what_happened(data):
     assert history.layers == ["dense1", "dense2", "dense3"]
 
 
+def test_the_history_says_how_many_updates_the_trajectory_is_of(data, tmp_path):
+    def trainer(folder=None, **options):
+        made = plan(data)
+        network = made.network(made.dataset())
+        return nn.Trainer(network, made.dataset(), made.recipe(), epochs=2, batch=16, folder=folder, **options)
+
+    history = trainer(tmp_path, probe_every=1, probe_options={"trajectory_rows": 3}, threads=1).run()
+    assert history.settings["trajectory_rows"] == 3
+    assert len(history.probe_step) == 8
+    # No rank of three rows is above 3.
+    assert history.whole_trajectory_effective_rank[-1] <= 3 < history.whole_trajectory_effective_rank.size
+    resumed = trainer(tmp_path, probe_every=1, probe_options={"trajectory_rows": 3}, threads=1).resume()
+    assert resumed.history.settings == history.settings
+    for options in ({"probe_every": 0}, {"probe_every": 1, "probe_options": {"quantities": ["error"]}}):
+        assert "trajectory_rows" not in trainer(**options).history.settings
+
+
 def test_the_losses_recorded_are_those_of_the_batches(data):
     """By hand: the mean loss before each update, and the test loss after the last. The seed is of everything drawn."""
     entries = {"epochs": 1, "probe_every": 0, "seed": 1, "model_options": {"widths": [8, 8], "dropout": 0.3}}

@@ -1,5 +1,7 @@
 """Plots of training runs: what is drawn is what the history holds."""
 
+import warnings
+
 import matplotlib
 import numpy as np
 import pytest
@@ -108,6 +110,29 @@ def test_rank_of_the_trajectory_else_of_the_update():
     axes = training(without)["updates"]
     assert axes.get_ylabel() == "effective rank of the update"
     np.testing.assert_array_equal(curves(axes)[2].get_ydata(), without.update_effective_rank[:, 2])
+
+
+def test_the_window_of_the_trajectory_is_said_where_updates_fell_out_of_it():
+    for rows in (5, 9):
+        axes = training(history(trajectory_rows=rows))["updates"]
+        assert axes.get_ylabel() == "effective rank of the trajectory"
+        np.testing.assert_array_equal(curves(axes, ":")[0].get_ydata(), [1, 2, 3, 4, 5])
+    h = history(trajectory_rows=3)
+    for axes in (training(h)["updates"], plot.compare({"fa": h}).axes[2]):
+        assert axes.get_ylabel() == "effective rank of the trajectory,\nof the latest 3 updates probed"
+        np.testing.assert_array_equal(curves(axes, ":")[0].get_ydata(), [1, 2, 3, 3, 3])
+        assert "updates probed so far, 3 at most" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("name", ["trajectory_effective_rank", "update_effective_rank"])
+def test_weights_that_never_moved_have_an_axis_all_the_same(name):
+    h = history(probes=0)
+    for step in range(3):
+        h.append_probe(step, {name: np.zeros(3)})
+    with warnings.catch_warnings(action="error"):
+        axes = training(h)["updates"]
+    assert axes.get_ylim() == (0.0, 1.0)
+    assert len(curves(axes)) == 3
 
 
 def test_colours_are_those_of_the_key():

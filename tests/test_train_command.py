@@ -15,7 +15,7 @@ from training_runs import bits, write_set
 
 from linfa import nn
 from linfa.cli import main
-from linfa.nn import checkpoint
+from linfa.nn import checkpoint, lock
 
 LINFA = Path(sys.executable).with_name("linfa")
 SMALL = "--data small.npz --model-option widths=[8,8] --batch 16 --epochs 2 --threads 1 --probe-every 3"
@@ -275,6 +275,17 @@ def test_a_finished_run_is_replaced_by_its_like_alone(train):
     assert state("run") == before
     assert train(f"{SMALL} --rate 0.5 --out run --overwrite")[0] == 0
     assert state("run") != before
+
+
+def test_a_folder_in_which_a_run_is_under_way_is_left_to_it(train):
+    train(f"{SMALL} --checkpoint-every 2 --out run")
+    before = state("run")
+    with lock.held(Path("run")):
+        for line in ("--resume run", f"{SMALL} --out run --overwrite"):
+            status, _, err = train(line)
+            assert (status, len(err.splitlines())) == (2, 1)
+            assert "wait for it, stop it, or choose another folder: 'run'" in err
+    assert state("run") == before
 
 
 def test_a_damaged_checkpoint_is_said_and_left(train):

@@ -252,6 +252,9 @@ def oja_descent(p: Array, seen: Array, scaling: str) -> Array:
     ``scaling`` fixes the second moment C: ``"plain"``: the mean <e eᵀ>, as in the linear theory; ``"batch-deviation"``:
     the sum over centred rows divided by the largest standard deviation of any unit, as published for RAF;
     ``"unit-deviation"``: each unit by its own, as published for direct RAF (Hanut & Kadmon 2025).
+
+    To the deviation 1e-8 is added in every layer, as published for dense ones; the published program adds 1e-6 in
+    convolutions, which differs only where errors hardly spread by more than that.
     """
     if scaling == "plain":
         moment = seen.T @ seen / len(seen)

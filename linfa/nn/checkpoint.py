@@ -93,8 +93,9 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict, int]:
     path = Path(folder) / _POINTER
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint in {folder}: no file {_POINTER}")
+    described = path.read_bytes()
     try:
-        pointer = json.loads(path.read_bytes())
+        pointer = json.loads(described)
     except ValueError as error:
         raise ValueError(f"{path} is damaged, or no checkpoint: {error}") from error
     if not isinstance(pointer, dict) or pointer.get("format") != _FORMAT:
@@ -108,9 +109,16 @@ def load(folder: str | Path) -> tuple[dict[str, np.ndarray], dict, int]:
         # Whole, but written by something else under the same format.
         raise ValueError(f"{path} is no checkpoint: {error!r} is missing or wrong") from error
     target = path.with_name(name)
-    if target.parent != path.parent or not target.is_file():
-        raise ValueError(f"{path} is damaged: its arrays, {name!r}, do not lie beside it")
-    content = target.read_bytes()
+    lost = f"{path} is damaged: its arrays, {name!r}, do not lie beside it"
+    if target.parent != path.parent:
+        raise ValueError(lost)
+    try:
+        content = target.read_bytes()
+    except FileNotFoundError as error:
+        # Unless a run that is under way has replaced both since.
+        if path.read_bytes() != described:
+            return load(folder)
+        raise ValueError(lost) from error
     if hashlib.sha256(content).hexdigest() != digest:
         raise ValueError(f"{target} is damaged: its checksum is not the one in {_POINTER}")
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from linfa._check import choice, integer
-from linfa.nn.vocabulary import MEANINGS
+from linfa.nn.vocabulary import MEANINGS, QUANTITIES
 
 _FORMAT = "linfa history 1"
 _COUNTS = ("epoch", "step", "probe_step")
@@ -28,6 +28,8 @@ _WORDS = {
     "learning_rate": ("learning rate of the last update of the epoch", "1"),
     "seconds": ("wall time of the epoch", "s"),
 }
+# Of a window of updates, whose length the settings hold.
+_TRAJECTORY = frozenset(QUANTITIES["trajectory"])
 
 
 class History:
@@ -38,7 +40,8 @@ class History:
     layers : list of str
         Names of the layers that the probes measure.
     settings : dict, optional
-        How the run was made: plain numbers, text and lists.
+        How the run was made: plain numbers, text and lists. A `Trainer` adds threads, classes and, where the trajectory
+        is probed, trajectory_rows: the number of latest probed updates that its ranks are of.
 
     Attributes
     ----------
@@ -343,6 +346,8 @@ class History:
             variable = file.createVariable(name, "i4" if name in _COUNTS else "f8", dimensions)
             variable[...] = column
             words, unit = _WORDS.get(name, (MEANINGS.get(name, name.replace("_", " ")), "1"))
+            if name in _TRAJECTORY and "trajectory_rows" in self.settings:
+                words = f"{words}, {self.settings['trajectory_rows']} at most"
             variable.long_name, variable.units = words, unit
         file.flush()
         content = buffer.getvalue()

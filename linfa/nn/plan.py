@@ -14,7 +14,7 @@ from linfa.nn.models import MODELS, model
 from linfa.nn.muon import Muon
 from linfa.nn.network import Network
 from linfa.nn.optimisers import SGD, Adam, AdamW, Optimiser
-from linfa.nn.recipe import Recipe, Treatment
+from linfa.nn.recipe import Recipe, Treatment, published_auxiliary
 from linfa.nn.schedules import Constant, Exponential, Schedule, WarmUpCosine
 from linfa.nn.trainer import Trainer
 from linfa.presets import NETWORK_PRESETS, network_preset
@@ -66,6 +66,9 @@ class Plan:
         Its arguments, such as ``{"momentum": 0.9}``.
     rate : float, optional
         Learning rate; None takes one usual for the optimiser.
+    auxiliary_rate : float, optional
+        Beside Muon, of the AdamW that serves all but hidden matrices and kernels: first and last weights, biases,
+        gains, embeddings, Q and P. None takes the published one, 3e-4; it has no decay.
     weight_decay : float
     clamp : float, optional
         Largest size of an entry of a gradient.
@@ -120,6 +123,7 @@ class Plan:
     optimiser: str = "adamw"
     optimiser_options: Mapping[str, object] = field(default_factory=dict)
     rate: float | None = None
+    auxiliary_rate: float | None = None
     weight_decay: float = 0.01
     clamp: float | None = None
     feedback_rate: float | None = None
@@ -178,7 +182,7 @@ class Plan:
         seed_value("seed", self.seed)
         for name in ("flip", "grayscale"):
             flag(name, getattr(self, name))
-        for name in ("rate", "clamp", "feedback_rate", "clip_signal", "factor"):
+        for name in ("rate", "auxiliary_rate", "clamp", "feedback_rate", "clip_signal", "factor"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, real_number(name, getattr(self, name), above=0.0))
         for name in ("weight_decay", "feedback_decay", "warm_up", "refactor_every"):
@@ -191,6 +195,11 @@ class Plan:
 
     def _refuse_contradictions(self) -> None:
         """Entries that only mean something beside others."""
+        if self.auxiliary_rate is not None and not OPTIMISERS[self.optimiser].hidden_only:
+            raise ValueError(
+                f"auxiliary_rate is {self.auxiliary_rate:g}, which is for what Muon leaves to AdamW; optimiser is "
+                f"{self.optimiser!r}"
+            )
         if self.feedback_decay is not None and self.feedback_rate is None:
             raise ValueError(f"feedback_decay is {self.feedback_decay}, which needs a feedback_rate of its own")
         if not self.layers and self.others != "backprop":
@@ -239,7 +248,9 @@ class Plan:
         own = None
         if self.feedback_rate is not None:
             own = Treatment(AdamW(), self.feedback_rate, self.feedback_decay or 0.0, self.clamp)
-        return Recipe(weights, q=own, p=own, schedule=self._schedule())
+        given = {} if self.auxiliary_rate is None else {"rate": self.auxiliary_rate}
+        auxiliary = published_auxiliary(clamp=self.clamp, **given)
+        return Recipe(weights, auxiliary, q=own, p=own, schedule=self._schedule())
 
     def _schedule(self) -> Schedule:
         if self.schedule == "cosine":

@@ -23,6 +23,8 @@ from linfa.nn.vocabulary import QUANTITIES, WHOLE
 # Entries of the sketch of an update: the effective rank of 32 updates of an MLP came out within 0.3 %, the other ranks
 # within 1.5 %. A prime, so that the entries of a row or a column of weights, whose sizes are round, share no few bins.
 SKETCH = 16381
+# Updates that are kept for the rank of the trajectory: more than the twenty or so that a `Trainer` probes by default.
+TRAJECTORY_ROWS = 64
 DEFAULT = tuple(group for group in QUANTITIES if group != "update")
 
 
@@ -83,7 +85,9 @@ class Probes:
         Groups of `linfa.nn.vocabulary.QUANTITIES`: weights, alignment, error, gradient, update, activation, trajectory.
         All but update when not given: the spectrum of a full update costs as much as all else together.
     trajectory_rows : int
-        Updates that the rank of the trajectory is of: the latest ones probed. It cannot exceed them.
+        Updates that the rank of the trajectory is of: the latest ones probed. It cannot exceed them. Whoever probes
+        more often sees the rank of a window that moves on: it no longer is that of the whole run, and where early
+        updates that spanned more directions than late ones fall out, it falls.
     trajectory_entries : int or None
         Length to which long updates are sketched for it (`linfa.nn.update_path`); None keeps them whole, at a cost in
         memory of trajectory_rows times the weights.
@@ -101,6 +105,8 @@ class Probes:
         Names of the maps, in forward order: the axis of every array that is measured.
     names : list of str
         What is measured.
+    trajectory_rows : int or None
+        As given; None where the trajectory is not measured.
 
     Raises
     ------
@@ -140,7 +146,7 @@ class Probes:
         labels: np.ndarray,
         *,
         quantities: Iterable[str] = DEFAULT,
-        trajectory_rows: int = 64,
+        trajectory_rows: int = TRAJECTORY_ROWS,
         trajectory_entries: int | None = SKETCH,
         floor: float | None = None,
         clip_signal: float | None = None,
@@ -166,7 +172,8 @@ class Probes:
             trajectory_entries = integer("trajectory_entries", trajectory_entries, at_least=rows)
         seed = seed_value("seed", seed)
         self._paths: list[UpdatePath] = []
-        if "trajectory" in self.quantities:
+        self.trajectory_rows = rows if "trajectory" in self.quantities else None
+        if self.trajectory_rows is not None:
             self._paths = [
                 UpdatePath(m.weight.value.size, rows, trajectory_entries, seed, k, network.dtype)
                 for k, m in enumerate(network.maps)

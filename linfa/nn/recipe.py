@@ -116,8 +116,17 @@ class Relative:
         return Treatment(other.optimiser, self.rate * other.rate, decay / self.rate, clamp)
 
 
-def _published_auxiliary() -> Treatment:
-    return Treatment(AdamW(betas=(0.9, 0.95), epsilon=1e-10), rate=3e-4)
+def published_auxiliary(rate: float = 3e-4, clamp: float | None = None) -> Treatment:
+    """The AdamW that serves beside Muon what Muon does not, with its published settings and no decay.
+
+    Source: Jordan et al. 2024.
+
+    Examples
+    --------
+    >>> published_auxiliary(rate=1e-3).optimiser.betas
+    (0.9, 0.95)
+    """
+    return Treatment(AdamW(betas=(0.9, 0.95), epsilon=1e-10), rate=rate, clamp=clamp)
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ class Recipe:
         Of matrices and kernels. Biases, gains and embeddings get it without decay.
     auxiliary : Treatment
         Where `weights` is for hidden matrices alone (`Muon`), that of all else: the weights in `exempt`, biases, gains,
-        embeddings, Q and P. The default is the published one.
+        embeddings, Q and P. The default is the published one, `published_auxiliary`.
     exempt : sequence of str
         Weights that Muon leaves to the auxiliary optimiser: ``"first"``, ``"head"`` (the last), or names. The default
         is the published rule.
@@ -167,7 +176,7 @@ class Recipe:
     """
 
     weights: Treatment
-    auxiliary: Treatment = field(default_factory=_published_auxiliary)
+    auxiliary: Treatment = field(default_factory=published_auxiliary)
     exempt: tuple[str, ...] = ("first", "head")
     decay_everywhere: bool = False
     b: Treatment | Relative | None = None

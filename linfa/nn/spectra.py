@@ -6,8 +6,8 @@ that singular values down to about 1e-7 of the largest are seen; what is smaller
 """
 
 import numpy as np
-from scipy.special import entr
 
+from linfa.metrics import ranks_from_singular_values
 from linfa.nn.backend import namespace, to_numpy
 from linfa.nn.parameters import Array
 
@@ -81,17 +81,5 @@ def ranks(squares: np.ndarray) -> dict[str, float]:
     """
     if not np.isfinite(squares).all():
         return dict.fromkeys(RANKS, float("nan"))
-    largest = squares.max(initial=0.0)
-    if largest == 0:
-        return dict.fromkeys(RANKS, 0.0)
-    # Scaled, so that no square over- or underflows.
-    energy = squares / largest
-    values = np.sqrt(energy)
-    found = (
-        np.exp(entr(values / values.sum()).sum()),
-        np.exp(entr(energy / energy.sum()).sum()),
-        energy.sum() ** 2 / (energy**2).sum(),
-        values.sum() ** 2 / energy.sum(),
-        energy.sum(),
-    )
-    return dict(zip(RANKS, map(float, found), strict=True))
+    found = ranks_from_singular_values(np.sqrt(squares))
+    return {name: float(found[name]) for name in RANKS}

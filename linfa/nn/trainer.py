@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from linfa._check import flag, integer, real_number, seed_value
 from linfa._threads import thread_count
-from linfa.nn import checkpoint, identity
+from linfa.nn import checkpoint, identity, lock
 from linfa.nn.backend import like, namespace, to_numpy
 from linfa.nn.data import Augmentation, Dataset, Loader
 from linfa.nn.descent import assign
@@ -80,7 +80,7 @@ class Trainer:
     threads : int, optional
         BLAS threads; None takes all cores. Results repeat bit for bit at a fixed number, which the history records.
     folder : path, optional
-        Where checkpoints go, made where it does not exist; none are written without it.
+        Where checkpoints go, made where it does not exist; none are written without it. One run at a time has it.
     checkpoint_every : int, optional
         Updates between checkpoints, beside the one after each epoch.
     settings : dict, optional
@@ -188,6 +188,8 @@ class Trainer:
             options = {"seed": self.seed, "clip_signal": self.clip_signal} | (probe_options or {})
             self._probes = Probes(network, x, labels, **options)
         facts = {"threads": self.threads, "classes": network.classes}
+        if self._probes is not None and self._probes.trajectory_rows is not None:
+            facts["trajectory_rows"] = self._probes.trajectory_rows
         self.history = History([m.name for m in network.maps], self.settings | facts)
         # Taken before anything moves: what layers count while they run is no part of it.
         self._of_network = identity.of_network(network)
@@ -207,7 +209,8 @@ class Trainer:
         Raises
         ------
         OSError
-            If a checkpoint cannot be written; the one before is still whole then.
+            If a checkpoint cannot be written; the one before is still whole then. BlockingIOError if another run, of
+            this process or another, is under way in the folder.
         RuntimeError
             If the run was broken off within an update, or `report` calls this.
 
@@ -223,17 +226,18 @@ class Trainer:
             checkpoint.make_folder(self.folder)
         if self.status != "diverged":
             self._refuse_broken()
-            self._running = True
-            try:
-                # The loss, gradients and weights are looked at: no need for NumPy to warn of them too.
-                with self._threads_held(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    while self.epoch < self.epochs:
-                        self._one_epoch(report)
-                self.status = "completed"
-            except TrainingStopped as error:
-                self.status, self.reason = "diverged", str(error)
-            finally:
-                self._running = False
+            with self._folder_held():
+                self._running = True
+                try:
+                    # The loss, gradients and weights are looked at: no need for NumPy to warn of them too.
+                    with self._threads_held(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                        while self.epoch < self.epochs:
+                            self._one_epoch(report)
+                    self.status = "completed"
+                except TrainingStopped as error:
+                    self.status, self.reason = "diverged", str(error)
+                finally:
+                    self._running = False
         if self.status == "diverged":
             warnings.warn(self.reason, UserWarning, stacklevel=2)
         return self.history
@@ -251,6 +255,10 @@ class Trainer:
 
     def _threads_held(self) -> AbstractContextManager:
         return ThreadpoolController().limit(limits=self.threads, user_api="blas")
+
+    def _folder_held(self) -> AbstractContextManager:
+        """Against other runs; a run that is under way has it already."""
+        return nullcontext() if self.folder is None or self._running else lock.held(self.folder)
 
     def _placed(self, x: np.ndarray) -> np.ndarray:
         return like(x, self.network.weights[0].value)
@@ -327,7 +335,8 @@ class Trainer:
         Raises
         ------
         OSError
-            If it cannot be written; the one before is still whole then.
+            If it cannot be written; the one before is still whole then. BlockingIOError if another run is under way in
+            the folder.
         RuntimeError
             If the run was broken off, or diverged, within an update.
         """
@@ -351,7 +360,9 @@ class Trainer:
             "computed": self._computed(),
             "history": facts,
         }
-        written = checkpoint.save(self.folder, arrays, described, self.step)
+        checkpoint.make_folder(self.folder)
+        with self._folder_held():
+            written = checkpoint.save(self.folder, arrays, described, self.step)
         self.saved = self.step
         return written
 

@@ -40,8 +40,8 @@ QUANTITIES: dict[str, dict[str, str]] = {
         "growth": "length of the input of the next layer over that of this layer",
     }
     | _ranks_of("activation", "the inputs of the layer, uncentred"),
-    "trajectory": _ranks_of("trajectory", "the latest updates of the layer as rows")
-    | _ranks_of("whole_trajectory", "the latest updates of all layers together as rows"),
+    "trajectory": _ranks_of("trajectory", "the latest probed updates of the layer as rows")
+    | _ranks_of("whole_trajectory", "the latest probed updates of all layers together as rows"),
 }
 MEANINGS = {name: words for group in QUANTITIES.values() for name, words in group.items()}
 # One number for the whole network.

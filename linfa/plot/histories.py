@@ -118,12 +118,13 @@ def compare(histories: Mapping[str, Record], *, classes: int | None = None, titl
                 middle.plot(np.arange(1, len(profile[-1]) + 1), profile[-1], marker="o", **style)
             if "whole_trajectory_effective_rank" in history.names:
                 right.plot(history.probe_step, history.whole_trajectory_effective_rank, **style)
+        longest = max(histories.values(), key=lambda h: len(h.probe_step))
         if right.lines:
-            _most_directions(right, max(histories.values(), key=lambda h: len(h.probe_step)))
+            _most_directions(right, longest)
         left.set(xlabel="updates", ylabel="test accuracy  (%)")
         _layer_axis(middle, list(histories.values()))
         middle.set_ylabel("effective rank of the error,\nat the last probe")
-        right.set(xlabel="updates", ylabel="effective rank of the trajectory")
+        right.set(xlabel="updates", ylabel=_of_trajectory(longest))
         for axes in (middle, right):
             axes.set_ylim(bottom=0)
         if classes is not None and middle.lines:
@@ -225,30 +226,47 @@ def _error_rank(axes: Axes, history: Record, classes: int | None) -> None:
 
 def _update_rank(axes: Axes, history: Record, classes: int | None) -> None:
     """Of the trajectory; where it was not measured, of the single update."""
-    values, what = _layered(history, "trajectory_effective_rank"), "trajectory"
-    if values is None:
-        values, what = _layered(history, "update_effective_rank"), "update"
+    values, what = _layered(history, "trajectory_effective_rank"), _of_trajectory(history)
+    of_trajectory = values is not None
+    if not of_trajectory:
+        values, what = _layered(history, "update_effective_rank"), "effective rank of the update"
     if values is None:
         _nothing(axes)
     else:
         _by_layer(axes, history, values, "-")
         top = float(np.nanmax(values))
-        if what != "update":
-            if "whole_trajectory_effective_rank" in history.names:
-                whole = history.whole_trajectory_effective_rank
+        if of_trajectory:
+            whole = _layered(history, "whole_trajectory_effective_rank")
+            if whole is not None:
                 axes.plot(history.probe_step, whole, "--", color="black", label="all layers together")
                 top = max(top, float(np.nanmax(whole)))
             _most_directions(axes, history)
-        axes.set_ylim(0, 1.12 * top)
-    axes.set_ylabel(f"effective rank of the {what}")
+        # Weights that never moved have rank 0 throughout.
+        axes.set_ylim(0, 1.12 * top if top > 0 else 1.0)
+    axes.set_ylabel(what)
     axes.set_xlabel("updates")
+
+
+def _window(history: Record) -> int | None:
+    """Updates that the rank of the trajectory is of, where fewer than were probed."""
+    rows = history.settings.get("trajectory_rows")
+    return rows if isinstance(rows, int) and rows < len(history.probe_step) else None
+
+
+def _of_trajectory(history: Record) -> str:
+    rows = _window(history)
+    return "effective rank of the trajectory" + ("" if rows is None else f",\nof the latest {rows} updates probed")
 
 
 def _most_directions(axes: Axes, history: Record) -> None:
     """As many directions as updates is the most that a trajectory can have."""
+    rows = _window(history)
     probed = np.arange(1, len(history.probe_step) + 1)
+    words = "updates probed so far"
+    if rows is not None:
+        probed, words = np.minimum(probed, rows), f"{words}, {rows} at most"
     low, high = axes.get_ylim()
-    axes.plot(history.probe_step, probed, ":", color=_GREY, linewidth=1.4, label="updates probed so far")
+    axes.plot(history.probe_step, probed, ":", color=_GREY, linewidth=1.4, label=words)
     axes.set_ylim(low, high)
     axes.legend(loc="lower right")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from linfa._check import choice
 from linfa.nn.data.sources import SOURCES, Archive, Source
-from linfa.terminal import progress
 
 
 def data_root(root: str | os.PathLike | None = None) -> Path:
@@ -52,6 +51,9 @@ def download(name: str, root: str | os.PathLike | None = None) -> Path:
     Traceback (most recent call last):
     ValueError: name is 'imagenet'; it must be one of mnist, fashion-mnist, cifar10, cifar100
     """
+    # Tables and bars of a terminal, which reading a set does without.
+    from linfa.terminal import progress
+
     source = SOURCES[choice("name", name, SOURCES)]
     root = data_root(root)
     folder = root / source.folder
