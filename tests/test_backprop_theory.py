@@ -25,7 +25,7 @@ def _riccati_case(balance):
 def test_propagator_is_the_solution_that_is_proved(balance, t):
     flow, stack = _riccati_case(balance)
     values, vectors = np.linalg.eigh(flow)
-    propagated = riccati.propagate(stack, values, vectors, t)
+    propagated = vectors @ riccati.propagate(vectors.T @ stack, values, t)
     # Φ by an exponential of twice the size: [[−F, I], [0, F]] holds e^{Ft}, and e^{−Ft} Φ above the diagonal.
     size = len(flow)
     double = expm(t * np.block([[-flow, np.eye(size)], [np.zeros_like(flow), flow]]))
@@ -40,7 +40,7 @@ def test_propagator_obeys_the_riccati_equation(balance):
     values, vectors = np.linalg.eigh(flow)
 
     def square(t):
-        stacked = riccati.propagate(stack, values, vectors, t)
+        stacked = vectors @ riccati.propagate(vectors.T @ stack, values, t)
         return stacked @ stacked.T
 
     t, h = 0.8, 1e-3
@@ -48,6 +48,32 @@ def test_propagator_obeys_the_riccati_equation(balance):
     measured = (square(t - 2 * h) - 8 * square(t - h) + 8 * square(t + h) - square(t + 2 * h)) / (12 * h)
     expected = riccati_equation.riccati_velocity(square(t), flow)
     assert np.abs(measured - expected).max() < 1e-9 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("span", [0.02, 0.3, 2.0, 40.0])
+def test_propagator_keeps_its_digits_by_either_factorisation(span, monkeypatch):
+    """Short steps factorise by Cholesky, long ones by QR: where both may, they agree to rounding."""
+    flow, stack = _riccati_case(0.7)
+    values, vectors = np.linalg.eigh(flow)
+    turned = vectors.T @ stack
+    made = riccati.propagate(turned, values, span)
+    monkeypatch.setattr(riccati, "_WELL_CONDITIONED", 0.0)
+    by_qr = riccati.propagate(turned, values, span)
+    assert np.abs(made @ made.T - by_qr @ by_qr.T).max() < 1e-13
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4, 3), (3, 3)])
+@pytest.mark.parametrize("balance", [0.0, 0.7, -1.3])
+def test_frame_of_the_riccati_flow(shape, balance):
+    target = np.random.default_rng(5).standard_normal(shape)
+    outputs, inputs = shape
+    flow = np.block([[-balance / 2 * np.eye(inputs), target.T], [target, balance / 2 * np.eye(outputs)]])
+    frame, whole, out = riccati._Frame(target, balance), np.eye(inputs + outputs), np.empty((inputs + outputs,) * 2)
+    inverse = frame.into(whole)
+    frame.by_modes(whole, out)
+    vectors = np.vstack([frame.right @ out[:inputs], frame.left @ out[inputs:]])
+    assert np.allclose(vectors @ inverse, whole, rtol=0, atol=1e-14)
+    assert np.allclose(flow @ vectors, vectors * frame.values, rtol=0, atol=1e-14)
 
 
 def test_unbalanced_curve_at_its_corners():
