@@ -3,8 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
 
 from linfa._check import integer
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 def available_threads() -> int:
@@ -20,9 +25,15 @@ def thread_count(threads: int | None) -> int:
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS to one thread, so that it neither competes with our threads nor changes results with their number."""
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _blas() -> "ThreadpoolController":
+    """The BLAS libraries of this process; looking for them takes longer than a small network's run."""
     # Numba's matrix product calls the BLAS that SciPy loads; it must be loaded to be held.
     import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
-        yield
+    return ThreadpoolController()

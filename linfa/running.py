@@ -26,9 +26,9 @@ _STATUS = ("running", "completed", "diverged", "stalled")
 _DIVERGED_BEYOND = 1e12
 # Multiply-adds between two looks at Ctrl-C and progress: some tens of milliseconds.
 _SLICE_WORK = 5e7
-# Multiply-adds of a right-hand side up to which networks share registers; beyond, what several of them need no longer
-# stays near the processor, and BLAS makes the products of one faster than ours those of four.
-SHARED_WORK = 400_000
+# Multiply-adds of a right-hand side up to which networks share registers, about that of 28-28-28. Beyond, what four of
+# them need no longer stays near the processor, and BLAS makes the products of one as fast as ours those of four.
+SHARED_WORK = 140_000
 
 
 @dataclass(frozen=True)

@@ -144,42 +144,24 @@ def _multiply_lanes(a, turned_a, b, turned_b, start, adds, out):
     a_row, a_inner = a_row * lanes, a_inner * lanes
     b_inner, b_column = b_inner * lanes, b_column * lanes
     row = columns * lanes
-    tiled = columns - columns % 4
-    r = 0
-    while r < rows:
-        pair = r + 1 < rows
-        at_a, at = r * a_row, r * row
-        for c in range(0, tiled, 4):
-            at_b = c * b_column
-            if pair:
-                _tile_2_by_4(
-                    left,
-                    at_a,
-                    a_row,
-                    a_inner,
-                    right,
-                    at_b,
-                    b_inner,
-                    b_column,
-                    begin,
-                    adds,
-                    result,
-                    at + c * lanes,
-                    row,
-                    inner,
-                )
-            else:
-                _tile_1_by_4(
-                    left, at_a, a_inner, right, at_b, b_inner, b_column, begin, adds, result, at + c * lanes, inner
-                )
-        for c in range(tiled, columns):
-            at_b = c * b_column
-            _tile_1_by_1(left, at_a, a_inner, right, at_b, b_inner, begin, adds, result, at + c * lanes, inner)
-            if pair:
-                _tile_1_by_1(
-                    left, at_a + a_row, a_inner, right, at_b, b_inner, begin, adds, result, at + row + c * lanes, inner
-                )
-        r += 2
+    # A tile's four columns of B stay near the processor while the rows of A go by.
+    for c in range(0, columns - columns % 4, 4):
+        at_b, at = c * b_column, c * lanes
+        for r in range(0, rows - 1, 2):
+            _tile_2_by_4(
+                left, r * a_row, a_row, a_inner, right, at_b, b_inner, b_column, begin, adds, result, r * row + at, row,
+                inner,
+            )  # fmt: skip
+        if rows % 2:
+            r = rows - 1
+            _tile_1_by_4(
+                left, r * a_row, a_inner, right, at_b, b_inner, b_column, begin, adds, result, r * row + at, inner
+            )
+    for c in range(columns - columns % 4, columns):
+        for r in range(rows):
+            _tile_1_by_1(
+                left, r * a_row, a_inner, right, c * b_column, b_inner, begin, adds, result, r * row + c * lanes, inner
+            )
 
 
 @kernel
