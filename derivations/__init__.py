@@ -13,9 +13,13 @@ __all__ = ["Derivation", "Step", "derivation", "equation", "get", "mutations", "
 _FAMILIES = (
     "conservation",
     "backprop",
+    "backprop_unbalanced",
     "backprop_geometry",
+    "end_to_end",
     "generalisation",
+    "feedback_conservation",
     "alignment_laws",
+    "feedback_course",
     "scalar_alignment",
     "feedback_alignment",
     "low_rank",

@@ -52,6 +52,14 @@ def _replaced(term: MatrixExpr, relations: Mapping[tuple[MatrixExpr, ...], Matri
     return term
 
 
+def written_out(expression: MatrixExpr) -> MatrixExpr:
+    """Squares of products as products, which alone cancel against each other."""
+    expanded = expand_matrix(expression)
+    return expanded.replace(
+        lambda e: isinstance(e, MatPow) and e.exp.is_Integer and e.exp > 1, lambda e: MatMul(*[e.base] * int(e.exp))
+    )
+
+
 def orthonormal(columns: MatrixExpr, gain: object = 1) -> dict[tuple[MatrixExpr, ...], MatrixExpr]:
     """The relation MᵀM = gain · I, to be used with `reduced`."""
     return {(columns.T, columns): gain * Identity(columns.shape[1])}

@@ -21,6 +21,8 @@ _HOMES = {
     "simulate": "linfa.driver",
     "ensemble": "linfa.simulation",
     "DivergenceWarning": "linfa.simulation",
+    "stochastic": "linfa.sampling",
+    "draw_samples": "linfa.sampling",
     "Trajectory": "linfa.trajectory",
 }
 _MODULES = (
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         WeightMirror,
     )
     from linfa.networks import initial_weights
+    from linfa.sampling import draw_samples, stochastic
     from linfa.simulation import DivergenceWarning, ensemble
     from linfa.tasks import LinearTask
     from linfa.trajectory import Trajectory

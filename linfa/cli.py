@@ -38,6 +38,13 @@ examples:
   linfa simulate --task mine.npz --feedback raf --rank 3 --weight-decay 0.01
   linfa simulate --task semantic --feedback backprop fa --method exact --horizon 1e6 --log-time
 next: linfa verify low-rank-limit""",
+    "cite": """\
+examples:
+  linfa cite fa-modes                           whose result it is
+  linfa cite staircase raf --bibtex > refs.bib  entries of a figure and a rule of feedback
+  linfa cite lillicrap2016                      what rests on this publication
+  linfa cite --list                             all publications
+next: linfa derive fa-modes""",
     "train": """\
 examples:
   linfa train --data digits --model mlp --feedback normative --rank 10 --epochs 12 --seed 5
@@ -71,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_figure(commands)
     _add_simulate(commands)
     _add_train(commands)
+    _add_cite(commands)
     return parser
 
 
@@ -234,6 +242,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "--optimiser-option", dest="optimiser_options", action="append", metavar="NAME=VALUE", help="as momentum=0.9"
     )
     descent.add_argument("--rate", type=float, metavar="RATE", help="learning rate (default: usual for the optimiser)")
+    descent.add_argument("--auxiliary-rate", type=float, metavar="RATE", help="of what Muon leaves to AdamW")
     descent.add_argument("--weight-decay", type=float, metavar="WD", help="default 0.01")
     descent.add_argument("--clamp", type=float, metavar="X", help="largest entry of a gradient")
     descent.add_argument("--schedule", metavar="NAME", help="cosine (default), constant, exponential")
@@ -255,6 +264,19 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     run.add_argument("--overwrite", action="store_true", help="begin anew where a run was broken off")
     run.add_argument("--json", action="store_true", help="one object, for machines")
     train.set_defaults(run=_train)
+
+
+def _add_cite(commands: argparse._SubParsersAction) -> None:
+    cite = _command(commands, "cite", "say whose result something is, and how to cite it")
+    cite.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="claims, derivations, figures, rules of feedback, or references (linfa itself when none is named)",
+    )
+    cite.add_argument("--bibtex", action="store_true", help="entries for a file of references")
+    cite.add_argument("--list", action="store_true", help="all publications, and how many results rest on each")
+    cite.set_defaults(run=_cite)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -306,6 +328,12 @@ def _train(arguments: argparse.Namespace) -> int:
     from linfa import training
 
     return training.run(arguments)
+
+
+def _cite(arguments: argparse.Namespace) -> int:
+    from linfa import bibliography
+
+    return bibliography.cite(arguments.names, bibtex=arguments.bibtex, list_only=arguments.list)
 
 
 def _refuse(unknown: list[str], parser: argparse.ArgumentParser) -> None:

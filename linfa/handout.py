@@ -242,7 +242,7 @@ def _pictures() -> Callable[[Derivation], str]:
 
 def _checks(chosen: list[Derivation]) -> dict[str, Check]:
     """Outcomes of the claims behind the derivations, at small size."""
-    from linfa.report import check_all
+    from linfa.checking import check_all
 
     wanted = dict.fromkeys(name for d in chosen for name in d.claims)
     return {check.name: check for check in check_all(list(wanted), quick=True)}

@@ -1,8 +1,5 @@
 """The result of a run, simulated or predicted: times, weights, and observables computed when asked for."""
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +9,13 @@ import numpy as np
 from linfa import metrics
 from linfa._algebra import transposed
 from linfa._check import choice, integer
-from linfa.feedback import Feedback, feedback_from_dict
+from linfa.feedback import Feedback
 from linfa.lifting import ReducedRun
 from linfa.tasks import LinearTask
+from linfa.trajectory_file import read, repeat_in_time, write
 
-_FORMAT = "linfa trajectory 1"
-# A run in reduced coordinates, which holds other arrays.
-_REDUCED_FORMAT = "linfa trajectory 2"
+__all__ = ["OBSERVABLES", "Trajectory", "repeat_in_time"]
+
 # What a trajectory computes of itself: one number, or one for each mode or layer, at every time.
 OBSERVABLES = (
     "loss",
@@ -389,59 +386,18 @@ class Trajectory:
         reduced coordinates is written in these: ``basis`` U_l, ``moving`` w_l, ``start`` and ``fading`` make
         W_l = U_l w_l U_{l−1}ᵀ + fading (start − its part in the subspaces).
         """
-        from scipy.io import netcdf_file
-
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"{path.parent} is no folder; path must lie in an existing one")
-        arrays = self._arrays()
-        feedback = self.feedback if isinstance(self.feedback, list) else [self.feedback]
-        described = {
-            "task": {"name": self.task.name, "whitened": self.task.whitened, "notes": list(self.task.notes)},
-            "feedback": [f.to_dict() for f in feedback],
-            "one_feedback": not isinstance(self.feedback, list),
-            "source": self.source,
-            "settings": self.settings,
-            "status": np.asarray(self.status).tolist(),
-            "members": self.members,
-        }
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with netcdf_file(beside, "w", version=2) as file:
-                file.linfa_format = _FORMAT if self._reduced is None else _REDUCED_FORMAT
-                file.description = json.dumps(described)
-                file.digest = _digest(arrays, json.dumps(described))
-                for name, array in arrays.items():
-                    dimensions = []
-                    for axis, size in enumerate(array.shape):
-                        dimensions.append(f"{name}_{axis}")
-                        file.createDimension(dimensions[-1], size)
-                    file.createVariable(name, "f8", tuple(dimensions))[...] = array
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        return path
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """Everything numerical, by the name it has in a file; feedback that never changes is kept once."""
-        task = self.task
-        arrays = {"t": np.asarray(self.t, float), "stopped_at": np.atleast_1d(np.asarray(self.stopped_at, float))}
-        if self._reduced is not None:
-            arrays |= self._reduced.arrays()
-        else:
-            arrays |= {f"W{k + 1}": w for k, w in enumerate(self.weights)}
-            time_axis = 0 if self.members is None else 1
-            for key, matrices in self.feedback_weights.items():
-                for h, m in enumerate(matrices):
-                    fixed = m.strides[time_axis] == 0
-                    arrays[f"{key}{h + 1}{'_fixed' if fixed else ''}"] = m.take(0, axis=time_axis) if fixed else m
-        arrays |= {"sigma_yx": task.sigma_yx, "left": task.left, "strengths": task.strengths, "right": task.right}
-        for name in ("sigma_y", "whitening"):
-            if getattr(task, name) is not None:
-                arrays[name] = getattr(task, name)
-        if not task.whitened:
-            arrays["sigma_x"] = task.sigma_x
-        return {name: np.ascontiguousarray(a, dtype=np.float64) for name, a in arrays.items() if a.size}
+        return write(
+            path,
+            self.task,
+            self.feedback,
+            self.t,
+            self.weights if self._reduced is None else self._reduced,
+            self.feedback_weights,
+            source=self.source,
+            settings=self.settings,
+            status=self.status,
+            stopped_at=self.stopped_at,
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "Trajectory":
@@ -452,78 +408,7 @@ class Trajectory:
         FileNotFoundError, ValueError
             If there is no such file, it is not such a file, or its content is incomplete or altered.
         """
-        from scipy.io import netcdf_file
-
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}; it must be one that Trajectory.save wrote")
-        try:
-            with netcdf_file(path, "r", mmap=False) as file:
-                form = getattr(file, "linfa_format", b"").decode()
-                if form in (_FORMAT, _REDUCED_FORMAT):
-                    description = file.description.decode()
-                    digest = file.digest.decode()
-                    arrays = {name: v[...].astype(np.float64) for name, v in file.variables.items()}
-        except Exception as error:
-            # A damaged header can fail anywhere in the reader.
-            raise ValueError(f"{path} is truncated or not a NetCDF file: {error}") from error
-        if form not in (_FORMAT, _REDUCED_FORMAT):
-            raise ValueError(f"{path} is a NetCDF file, but not one that Trajectory.save wrote")
-        if _digest(arrays, description) != digest:
-            raise ValueError(f"{path} is damaged: its content does not match the digest stored with it")
-        try:
-            return cls._from_arrays(arrays, json.loads(description), reduced=form == _REDUCED_FORMAT)
-        except (KeyError, TypeError, ValueError) as error:
-            # Whole, but written by something else under the same format: another version, or by hand.
-            raise ValueError(f"{path} does not describe a trajectory that this version reads: {error!r}") from error
-
-    @classmethod
-    def _from_arrays(cls, arrays: dict[str, np.ndarray], described: dict, *, reduced: bool) -> "Trajectory":
-        task = LinearTask(arrays["sigma_yx"], arrays.get("sigma_x"), arrays.get("sigma_y"))
-        if "strengths" in arrays:
-            task._modes = (arrays["left"], arrays["strengths"], arrays["right"])
-        task.name, task.notes = described["task"]["name"], tuple(described["task"]["notes"])
-        task.whitening = arrays.get("whitening")
-        feedback = [feedback_from_dict(f) for f in described["feedback"]]
-        members = described["members"]
-        if reduced:
-            weights, feedback_weights = ReducedRun.from_arrays(arrays, described["settings"]["direct"]), None
-        else:
-            weights, feedback_weights = _matrices_of(arrays, members is not None)
-        status, stopped = described["status"], arrays["stopped_at"]
-        return cls(
-            task,
-            feedback[0] if described["one_feedback"] else feedback,
-            arrays["t"],
-            weights,
-            feedback_weights,
-            source=described["source"],
-            settings=described["settings"],
-            status=status if members is None else np.array(status),
-            stopped_at=float(stopped[0]) if members is None else stopped,
-        )
-
-
-def _matrices_of(arrays: dict[str, np.ndarray], members: bool) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
-    """Weights and feedback over time, from their names in a file."""
-    weights = [arrays[f"W{k}"] for k in range(1, 1 + sum(name.startswith("W") for name in arrays))]
-    times = len(arrays["t"])
-    feedback_weights: dict[str, list[np.ndarray]] = {}
-    for key in ("b", "q", "p"):
-        for h in range(1, len(weights)):
-            if f"{key}{h}" in arrays:
-                feedback_weights.setdefault(key, []).append(arrays[f"{key}{h}"])
-            elif f"{key}{h}_fixed" in arrays:
-                fixed = arrays[f"{key}{h}_fixed"]
-                feedback_weights.setdefault(key, []).append(repeat_in_time(fixed, times, members))
-    return weights, feedback_weights
-
-
-def repeat_in_time(fixed: np.ndarray, times: int, members: bool) -> np.ndarray:
-    """A matrix, or one for each member, that stands at every time; a view that repeats nothing in memory."""
-    if members:
-        return np.broadcast_to(fixed[:, None], (len(fixed), times, *fixed.shape[1:]))
-    return np.broadcast_to(fixed, (times, *fixed.shape))
+        return cls(**read(path))
 
 
 def _where_finite(function: Callable[..., np.ndarray], *stacks: np.ndarray) -> np.ndarray:
@@ -541,12 +426,3 @@ def _where_finite(function: Callable[..., np.ndarray], *stacks: np.ndarray) -> n
 
 def _stack_columns(columns: list[np.ndarray], leading: tuple[int, ...]) -> np.ndarray:
     return np.stack(columns, axis=-1) if columns else np.empty((*leading, 0))
-
-
-def _digest(arrays: dict[str, np.ndarray], description: str) -> str:
-    digest = hashlib.sha256(description.encode())
-    for name in sorted(arrays):
-        digest.update(name.encode())
-        digest.update(repr(arrays[name].shape).encode())
-        digest.update(np.ascontiguousarray(arrays[name], dtype="<f8").tobytes())
-    return digest.hexdigest()

@@ -1,6 +1,9 @@
 """What the claims share: tolerances of the integrator, and the words that explain them."""
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from linfa._random import stream
 from linfa.tasks import LinearTask
@@ -17,3 +20,8 @@ def correlated_task(inputs: int, outputs: int, seed: int) -> LinearTask:
     generator = stream(seed, "claim")
     root = generator.standard_normal((inputs, 2 * inputs)) / np.sqrt(2 * inputs)
     return LinearTask(generator.standard_normal((outputs, inputs)), root @ root.T + 0.2 * np.eye(inputs))
+
+
+def closing_order(gap: Callable[[float], ArrayLike], size: float) -> np.ndarray:
+    """Exponent with which a gap goes as `size`, from this size and half of it."""
+    return np.log2(np.divide(gap(size), gap(size / 2)))

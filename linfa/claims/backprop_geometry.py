@@ -6,7 +6,7 @@ import numpy as np
 
 from linfa._algebra import transposed
 from linfa._random import orthonormal_columns, stream
-from linfa.claims._settings import INTEGRATOR, ROUNDING, TIGHT, correlated_task
+from linfa.claims._settings import INTEGRATOR, ROUNDING, TIGHT, closing_order, correlated_task
 from linfa.claims.register import claim
 from linfa.feedback import Backprop
 from linfa.networks import initial_weights
@@ -71,18 +71,19 @@ def unbalanced(scale: float = 0.3, ratio: float = 4.0, seed: int = 6) -> tuple:
 def rich_and_lazy(small: float = 0.01, large: float = 200.0, seed: int = 6) -> tuple:
     """A3: λ dials from rich (logistic) to lazy (exponential at rate |λ|); both gaps close quadratically."""
     t, start, modes = np.linspace(0.2, 3.0, 15), 0.2, len(STRENGTHS)
-    gaps: list[list[float]] = [[], []]
-    for factor in (1.0, 2.0):
-        a, b = unbalanced_amplitudes(start, factor * small)
+
+    def rich(balance: float) -> float:
+        a, b = unbalanced_amplitudes(start, balance)
         run, _ = _unbalanced(np.full(modes, a), np.full(modes, b), t, seed)
-        gaps[0].append(np.abs(run.mode_strengths - logistic_strength(t[:, None], STRENGTHS, start)).max())
+        return np.abs(run.mode_strengths - logistic_strength(t[:, None], STRENGTHS, start)).max()
+
+    def lazy(balance: float) -> float:
         # Time is measured in units of 1/λ, in which the lazy curve stands still.
-        balance = factor * large
         a, b = unbalanced_amplitudes(0.0, balance)
         run, _ = _unbalanced(np.full(modes, a), np.full(modes, b), t / balance, seed)
-        expected = lazy_strength(t[:, None] / balance, STRENGTHS, 0.0, balance)
-        gaps[1].append(np.abs(run.mode_strengths - expected).max())
-    return np.array([2.0, -2.0]), np.array([np.log2(pair[1] / pair[0]) for pair in gaps])
+        return np.abs(run.mode_strengths - lazy_strength(t[:, None] / balance, STRENGTHS, 0.0, balance)).max()
+
+    return np.array([2.0, -2.0]), np.array([closing_order(rich, 2 * small), closing_order(lazy, 2 * large)])
 
 
 def _map_velocity(weights: list[np.ndarray], pull: np.ndarray, rate: float, order: int) -> np.ndarray:

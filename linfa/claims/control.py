@@ -1,11 +1,12 @@
 """Claims about deep feedback control: steady states, Gauss–Newton updates, stability (D1 to D5)."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 
 from linfa._random import stream
-from linfa.claims._settings import ROUNDING
+from linfa.claims._settings import ROUNDING, closing_order
 from linfa.claims.register import claim
 from linfa.neighbours import control
 from linfa.networks import initial_weights
@@ -91,13 +92,14 @@ def weak_nudge(nudge: float = 0.01, alpha: float = 0.05, seed: int = 82) -> tupl
     options = {"nonlinearity": "tanh"}
     jacobian = control.jacobian(weights, x, **options)
     free = control.feed_forward(weights, x, **options)[-1]
-    gaps = []
-    for factor in (1.0, 0.5):
-        error = factor * nudge * (label - free)
+
+    def gap(size: float) -> float:
+        error = size * (label - free)
         linear = np.linalg.solve(jacobian @ jacobian.T + alpha * np.eye(len(error)), error)
         found = settled(weights, jacobian.T, x, free + error, alpha, **options)[0]
-        gaps.append(np.linalg.norm(found - linear) / np.linalg.norm(linear))
-    return 1.0, np.log2(gaps[0] / gaps[1])
+        return np.linalg.norm(found - linear) / np.linalg.norm(linear)
+
+    return 1.0, closing_order(gap, nudge)
 
 
 @claim(
@@ -241,16 +243,15 @@ def course(dt: float = 0.01, seed: int = 87) -> tuple:
     weights, x, label = network(SMALL, seed)
     q = tilted(control.jacobian(weights, x), 0.5, seed)
     t = np.linspace(0.0, 40.0, 21)
-    orders = []
-    for k_p, leak in ((0.0, "integral"), (1.0, "integral"), (1.0, "control")):
+
+    def gaps(step: float, k_p: float, leak: str) -> list[float]:
         options = {"k_p": k_p, "tau_u": SLOW, "leak": leak}
         exact = control.trajectory(weights, q, x, label, 0.1, t, **options)
-        gaps = []
-        for step in (dt, dt / 2):
-            run = control.simulate(weights, q, x, label, 0.1, t, dt=step, **options)
-            gaps.append([np.abs(run.control - exact.control).max(), np.abs(run.output - exact.output).max()])
-        orders.append(np.log2(np.array(gaps[0]) / gaps[1]))
-    return np.ones((3, 2)), np.array(orders)
+        run = control.simulate(weights, q, x, label, 0.1, t, dt=step, **options)
+        return [np.abs(run.control - exact.control).max(), np.abs(run.output - exact.output).max()]
+
+    variants = ((0.0, "integral"), (1.0, "integral"), (1.0, "control"))
+    return np.ones((3, 2)), np.array([closing_order(partial(gaps, k_p=k_p, leak=leak), dt) for k_p, leak in variants])
 
 
 @claim(
@@ -266,16 +267,13 @@ def fast_network(ratio: float = 1e-4, alpha: float = 0.1, seed: int = 88) -> tup
     weights, x, _ = network(WIDTHS, seed)
     jacobian = control.jacobian(weights, x)
     q = tilted(jacobian, 0.5, seed)
-    orders = []
-    for k_p in (0.0, 1.0):
+
+    def gap(tau_v: float, k_p: float) -> float:
         limit = np.sort_complex(np.linalg.eigvals(control.fast_loop_matrix(jacobian, q, alpha, k_p)))
-        gaps = []
-        for tau_v in (ratio, ratio / 2):
-            values = np.linalg.eigvals(control.loop_matrix(weights, q, alpha, k_p, tau_v=tau_v))
-            slow = np.sort_complex(values[np.argsort(-values.real)[: len(limit)]])
-            gaps.append(np.abs(slow - limit).max())
-        orders.append(np.log2(gaps[0] / gaps[1]))
-    return np.ones(2), np.array(orders)
+        values = np.linalg.eigvals(control.loop_matrix(weights, q, alpha, k_p, tau_v=tau_v))
+        return np.abs(np.sort_complex(values[np.argsort(-values.real)[: len(limit)]]) - limit).max()
+
+    return np.ones(2), np.array([closing_order(partial(gap, k_p=k_p), ratio) for k_p in (0.0, 1.0)])
 
 
 @claim(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from linfa._random import stream
-from linfa.claims._settings import ROUNDING
+from linfa.claims._settings import ROUNDING, closing_order
 from linfa.claims.control import SMALL, WIDTHS, network, tilted
 from linfa.claims.register import claim
 from linfa.neighbours import control
@@ -126,11 +126,12 @@ def noise_fast_network(ratio: float = 1e-3, seed: int = 95) -> tuple:
     jacobian = control.jacobian(weights, x)
     q = tilted(jacobian, 0.8, seed)
     limit = control.noise_moments(jacobian, q, 0.1)
-    gaps = []
-    for tau_v in (ratio, ratio / 2):
+
+    def gaps(tau_v: float) -> list[float]:
         found = control.full_loop_moments(control.loop_matrix(weights, q, 0.1, tau_v=tau_v), len(q), tau_v=tau_v)
-        gaps.append([np.abs(a - b).max() for a, b in zip(found, limit, strict=True)])
-    return np.ones(2), np.log2(np.array(gaps[0]) / gaps[1])
+        return [np.abs(a - b).max() for a, b in zip(found, limit, strict=True)]
+
+    return np.ones(2), closing_order(gaps, ratio)
 
 
 @claim(

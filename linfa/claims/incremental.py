@@ -1,5 +1,7 @@
 """Claims about learning in stages: half-times, stairs, sparsity, silent alignment, classification (A10, A11, A14)."""
 
+from functools import partial
+
 import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.interpolate import BarycentricInterpolator
@@ -7,7 +9,7 @@ from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
 from linfa._random import stream
-from linfa.claims._settings import TIGHT, correlated_task
+from linfa.claims._settings import TIGHT, closing_order, correlated_task
 from linfa.claims.register import claim
 from linfa.feedback import Backprop
 from linfa.metrics import angle_degrees, cosine, effective_rank
@@ -53,14 +55,13 @@ def _half_times(depth: int, scale: float, seed: int) -> np.ndarray:
 )
 def half_time_order(scale: float = 0.05, seed: int = 41) -> tuple:
     """A10: the gap is ∝ ε² for two layers, and relative to the time ∝ ε^{L−2} for L ≥ 3."""
-    measured = []
-    for depth in (2, 3, 4):
-        gaps = []
-        for start in (scale, scale / 2):
-            leading = early_half_time(STRENGTHS, start, depth)
-            gap = np.abs(_half_times(depth, start, seed) - leading)
-            gaps.append(gap if depth == 2 else gap / leading)
-        measured.append(np.log2(gaps[0] / gaps[1]))
+
+    def gap(start: float, depth: int) -> np.ndarray:
+        leading = early_half_time(STRENGTHS, start, depth)
+        missed = np.abs(_half_times(depth, start, seed) - leading)
+        return missed if depth == 2 else missed / leading
+
+    measured = [closing_order(partial(gap, depth=depth), scale) for depth in (2, 3, 4)]
     return [np.full(3, p) for p in (2.0, 1.0, 2.0)], measured
 
 
@@ -183,13 +184,13 @@ def _kernels(task: LinearTask, scale: float, fraction: float, seed: int) -> tupl
 def silent(scale: float = 1e-3, fraction: float = 0.01, seed: int = 44) -> tuple:
     """A11: whitened inputs, one output: the kernel has its final shape before the loss falls."""
     beta = stream(seed, "claim", 11).standard_normal((1, 7))
-    task, angles, gaps = LinearTask(beta), [], []
-    for start in (scale, scale / 2):
-        early, end = _kernels(task, start, fraction, seed)
-        final = silent_kernel(beta)
-        angles.append(angle_degrees(early, final))
-        gaps.append(np.linalg.norm(end - final) / np.linalg.norm(final))
-    return np.array([1.0, 2.0]), np.log2([angles[0] / angles[1], gaps[0] / gaps[1]])
+    final = silent_kernel(beta)
+
+    def gaps(start: float) -> list[float]:
+        early, end = _kernels(LinearTask(beta), start, fraction, seed)
+        return [angle_degrees(early, final), np.linalg.norm(end - final) / np.linalg.norm(final)]
+
+    return np.array([1.0, 2.0]), closing_order(gaps, scale)
 
 
 @claim(

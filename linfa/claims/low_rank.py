@@ -70,6 +70,13 @@ def limit(rank: int = 3, seed: int = 10) -> tuple:
     return predicted, simulated
 
 
+def _from_zero(rank: int, gain: float, seed: int) -> tuple[LinearTask, list[np.ndarray], LowRankFeedback]:
+    """The case with closed forms: whitened inputs, zero weights, QᵀQ = g I and PPᵀ = I."""
+    task = LinearTask.from_modes(np.linspace(4.0, 0.8, 6), inputs=9, outputs=7, seed=seed)
+    feedback = LowRankFeedback(rank=rank, seed=seed, scale=float(np.sqrt(gain)), draw="orthonormal")
+    return task, initial_weights((9, 8, 7), "zero"), feedback
+
+
 @claim(
     "low-rank-modes",
     title="strengths of P W2 W1 along the modes of PT against g a³/2",
@@ -80,10 +87,9 @@ def limit(rank: int = 3, seed: int = 10) -> tuple:
 )
 def modes(rank: int = 3, gain: float = 1.4, horizon: float = 6.0, seed: int = 11) -> tuple:
     """B5 (iii): the time scales are the singular values of PT, not of T."""
-    task = LinearTask.from_modes(np.linspace(4.0, 0.8, 6), inputs=9, outputs=7, seed=seed)
-    feedback = LowRankFeedback(rank=rank, seed=seed, scale=float(np.sqrt(gain)), draw="orthonormal")
+    task, weights, feedback = _from_zero(rank, gain, seed)
     t = np.linspace(0.0, horizon, 25)
-    run = simulate(task, initial_weights((9, 8, 7), "zero"), feedback, t, **TIGHT)
+    run = simulate(task, weights, feedback, t, **TIGHT)
     p = run.feedback_weights["p"][0][0]
     left, strengths, right = projected_modes(task.target, p)
     simulated = np.einsum("rk,ro,toi,ik->tk", left, p, run.map, right, optimize=True)
@@ -100,8 +106,7 @@ def modes(rank: int = 3, gain: float = 1.4, horizon: float = 6.0, seed: int = 11
 )
 def trajectory(rank: int = 3, gain: float = 1.4, horizon: float = 6.0, seed: int = 11) -> tuple:
     """B5 (iii) closed for the full map: the target seen through a projector that opens mode by mode."""
-    task = LinearTask.from_modes(np.linspace(4.0, 0.8, 6), inputs=9, outputs=7, seed=seed)
-    feedback = LowRankFeedback(rank=rank, seed=seed, scale=float(np.sqrt(gain)), draw="orthonormal")
-    weights, t = initial_weights((9, 8, 7), "zero"), np.linspace(0.0, horizon, 25)
+    task, weights, feedback = _from_zero(rank, gain, seed)
+    t = np.linspace(0.0, horizon, 25)
     run, predicted = simulate(task, weights, feedback, t, **TIGHT), exact(task, weights, feedback, t)
     return [*predicted.weights, predicted.map, predicted.loss], [*run.weights, run.map, run.loss]

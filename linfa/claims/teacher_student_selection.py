@@ -54,7 +54,7 @@ def _start_error(start: ts.Start) -> float:
     accuracy="exact",
     reason="labels are whole numbers; all starts must reach the predicted one, with a thousandth of their first error",
     entry="S4",
-    quick={"members": 3},
+    quick={"members": 2},
 )
 def degeneracy_breaking(members: int = 5, rate: float = 0.5, scale: float = 1e-2, seed: int = 99) -> tuple:
     """Eight solutions without error, and feedback picks one: v takes the signs of F, large |F| goes with large |A|."""

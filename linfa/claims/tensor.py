@@ -1,6 +1,6 @@
 """Claims about low-rank tensor decomposition in simulation: message passing and least squares against their theory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -29,13 +29,20 @@ from linfa.neighbours.tensor import (
 _SAMPLING = "three times what the largest deviation of a quick run comes to over seeds, root mean square"
 
 
+def _spikes(
+    shape: Sequence[int], prior: object, delta: float, draws: int, seed: int, rank: int = 1
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Tensors with exact moments, each with its true factors."""
+    for draw in range(draws):
+        yield spike(shape, rank, prior, delta, 1000 * seed + draw, exact_moments=True)
+
+
 def _estimates(
     shape: Sequence[int], prior: object, delta: float, draws: int, seed: int, *, rank: int = 1, **options: object
 ) -> list[tuple[Decomposition, list[np.ndarray]]]:
     """Message passing on several tensors with exact moments, each with its true factors; informed unless said."""
     found = []
-    for draw in range(draws):
-        y, factors = spike(shape, rank, prior, delta, 1000 * seed + draw, exact_moments=True)
+    for draw, (y, factors) in enumerate(_spikes(shape, prior, delta, draws, seed, rank)):
         start = options.get("start", factors)
         found.append((amp(y, rank, prior, delta, **{**options, "start": start}, truth=factors, seed=draw), factors))
     return found
@@ -139,8 +146,7 @@ def least_squares(draws: int = 12, seed: int = 93) -> tuple:
     for shape, delta in (((100, 100, 100), 0.05), ((100, 100, 100), 0.15), ((60, 100, 180), 0.1)):
         overlaps = state_evolution("gaussian", delta, shape, "informed")
         cosines, weights, errors = [], [], []
-        for draw in range(draws):
-            y, factors = spike(shape, 1, "gaussian", delta, 1000 * seed + draw, exact_moments=True)
+        for y, factors in _spikes(shape, "gaussian", delta, draws, seed):
             run = als(y, 1, start=factors)
             cosines.append(run.cosines_squared(factors))
             weights.append(np.prod([np.square(x).mean() for x in run.factors]))
@@ -168,13 +174,12 @@ def amp_against_als(draws: int = 12, size: int = 100, mean: float = 0.3, seed: i
         overlaps = state_evolution(prior, delta)
         fitted = state_evolution("gaussian", delta / moment**3, start="informed")
         predicted.append([overlaps.mean(), bayes_error(overlaps, [moment] * 3), als_error(fitted)])
-        runs = _estimates((size,) * 3, prior, delta, draws, seed, start="prior")
-        known = np.mean([run.relative_error(truth) for run, truth in runs])
-        errors = []
-        for draw in range(draws):
-            y, factors = spike((size,) * 3, 1, prior, delta, 1000 * seed + draw, exact_moments=True)
-            errors.append(als(y, 1, start=factors).relative_error(factors))
-        found.append([_mean_overlaps(runs).mean(), known, np.mean(errors)])
+        rows = []
+        for y, factors in _spikes((size,) * 3, prior, delta, draws, seed):
+            run = amp(y, 1, prior, delta, start="prior", truth=factors)
+            errors = [estimate.relative_error(factors) for estimate in (run, als(y, 1, start=factors))]
+            rows.append([run.overlaps[-1].mean(), *errors])
+        found.append(np.mean(rows, axis=0))
     return list(np.transpose(predicted)), list(np.transpose(found))
 
 
@@ -322,8 +327,7 @@ def spectral_start(draws: int = 20, seed: int = 101) -> tuple:
         for level in (0.2, 0.5):
             delta = level / np.sqrt(size)
             cosines = []
-            for draw in range(draws):
-                y, factors = spike(shape, 1, "gaussian", delta, 1000 * seed + draw, exact_moments=True)
+            for y, factors in _spikes(shape, "gaussian", delta, draws, seed):
                 cosines.append(cosines_squared(spectral_directions(y, 1), factors))
             predicted.append(spectral_overlap(delta, size, np.array(shape) / size))
             found.append(np.mean(cosines, axis=0))

@@ -70,7 +70,7 @@ def advance(state, network, step, noise, stimulus, common, readouts):
                 guess[m, i] = decay * field[m, i] + (alpha + beta) * force
                 if not colour:
                     guess[m, i] += kick * noise[k, m, i]
-                # What the corrected step takes back of F₀.
+                # What the corrected step takes back of F₀; nothing where β = 0.
                 field[m, i] = guess[m, i] - beta * force
                 if colour:
                     coloured[m, i] = kept * coloured[m, i] + stir * noise[k, m, i]
@@ -79,7 +79,7 @@ def advance(state, network, step, noise, stimulus, common, readouts):
                 _activate(guess, linear, activity)
                 _read(activity, weights, answer)
                 if recurrent:
-                    ahead[:] = np.dot(activity, coupling)
+                    np.dot(activity, coupling, ahead)
             for m in range(members):
                 delayed = answer[m] if lag == 0 else past[later, m]
                 drive = b * (stimulus[k + 1] + common[k, m] - delayed)
@@ -90,12 +90,11 @@ def advance(state, network, step, noise, stimulus, common, readouts):
                     if colour:
                         force += coloured[m, i]
                     field[m, i] += beta * force
-        else:
-            field[:] = guess
         place[0] = old
         _activate(field, linear, activity)
-        _read(activity, weights, answer)
-        past[old] = answer
-        readouts[k] = answer
+        _read(activity, weights, past[old])
+        # Entry by entry: an assignment of whole arrays takes longer to compile than all the rest.
+        for m in range(members):
+            readouts[k, m] = past[old, m]
         if recurrent:
-            inputs[old] = np.dot(activity, coupling)
+            np.dot(activity, coupling, inputs[old])

@@ -31,6 +31,7 @@ class Evolution:
     def __init__(self, prior: object, delta: object, shape: object, rank: object = None) -> None:
         self.ratios = _mode_ratios(shape)
         self.modes = len(self.ratios)
+        self._others = np.array([[b for b in range(self.modes) if b != a] for a in range(self.modes)])
         self.rank = prior_rank(prior, rank)
         self.priors: list[Prior] = mode_priors(prior, self.modes, self.rank)
         self.delta = real_number("delta", delta, above=0.0)
@@ -64,7 +65,7 @@ class Evolution:
     def precisions(self, overlaps: np.ndarray) -> np.ndarray:
         """A_a = (1/Δ) ∘_{b≠a} n_b M_b, (p, r, r)."""
         scaled = self.ratios[:, None, None] * overlaps
-        return np.array([np.prod(np.delete(scaled, a, axis=0), axis=0) for a in range(self.modes)]) / self.delta
+        return np.prod(scaled[self._others], axis=1) / self.delta
 
     def per_mode(self, function: Callable[[Prior, np.ndarray], object], precisions: np.ndarray) -> list:
         """``function(prior, A)`` of every mode; modes that are alike are worked out once."""

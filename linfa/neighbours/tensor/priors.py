@@ -90,7 +90,7 @@ class Gaussian(Prior):
 
     def mean(self, rank: int = 1) -> np.ndarray:
         """E[x], (r,)."""
-        return np.broadcast_to(self._mean, (rank,)).copy()
+        return np.full(rank, self._mean)
 
     def covariance(self, rank: int = 1) -> np.ndarray:
         """v I, (r, r)."""
@@ -167,6 +167,9 @@ class Discrete(Prior):
         self.components = None if found.ndim == 1 else found.shape[1]
         self._values = found.reshape(len(found), -1)
         self._probabilities = weights / weights.sum()
+        mean = self._probabilities @ self._values
+        # Values that mirror each other have no mean, whatever rounding says.
+        self._mean = np.where(np.abs(mean) < 1e-14 * np.abs(self._values).max(), 0.0, mean)
         lowest = np.linalg.eigvalsh(self._covariance())[0] if self._values.shape[1] > 1 else self._covariance()[0, 0]
         if lowest <= 1e-14 * np.square(self._values).max():
             raise ValueError("values have no variance in some direction; a factor that is known cannot be estimated")
@@ -198,10 +201,7 @@ class Discrete(Prior):
 
     def mean(self, rank: int = 1) -> np.ndarray:
         """E[x], (r,)."""
-        mean = self._probabilities @ self._values
-        # Values that mirror each other have no mean, whatever rounding says.
-        mean = np.where(np.abs(mean) < 1e-14 * np.abs(self._values).max(), 0.0, mean)
-        return np.broadcast_to(mean, (rank,)).copy()
+        return np.full(rank, self._mean)
 
     def covariance(self, rank: int = 1) -> np.ndarray:
         """E[x xᵀ] − E[x] E[x]ᵀ, (r, r)."""
@@ -222,8 +222,7 @@ class Discrete(Prior):
         """Posterior means and evidences at all nodes of the average over x and z, and the nodes' weights."""
         states, probabilities, _ = self._enumerated(len(precision))
         nodes, weights = _gaussian_grid(len(precision))
-        values, vectors = np.linalg.eigh(precision)
-        root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+        root = _root(precision)
         fields = (states @ precision)[:, None, :] + (nodes @ root)[None, :, :]
         means, evidence, _ = self._posterior(precision, np.ascontiguousarray(fields.reshape(-1, len(precision))))
         return means, evidence, np.outer(probabilities, weights).ravel()
@@ -370,6 +369,14 @@ def _as_prior(name: str, value: object) -> Prior:
     if not isinstance(value, Prior):
         raise TypeError(f"{name} is {value!r}; it must be a prior such as tensor.Gaussian(), or the name of one")
     return value
+
+
+def _root(precision: np.ndarray) -> np.ndarray:
+    """A^{1/2}, (r, r)."""
+    if len(precision) == 1:
+        return np.sqrt(np.maximum(precision, 0.0))
+    values, vectors = np.linalg.eigh(precision)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 @lru_cache(maxsize=4)
