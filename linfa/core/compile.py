@@ -49,6 +49,14 @@ def inlined(function: Callable) -> Callable:
     return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 
 
+def spliced(function: Callable) -> Callable:
+    """A kernel that one other calls, and that is compiled as a part of that alone.
+
+    What a kernel asks of the kind of its arguments, the number of fields or axes, the compiler does not see in here.
+    """
+    return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, inline="always")
+
+
 def entry(function: Callable) -> Callable:
     """Compile `function` like `kernel`, but to be called from Python."""
     return _compile(function, no_cfunc_wrapper=True)

@@ -251,6 +251,7 @@ def _multiply_transposed_right_plain(a, b, out):
 @kernel
 def subtract_product(a, b, out):
     """out -= A B  with A (m, k), B (k, n); meant for a small inner size k (a rank)."""
+    stands_alone()
     if len(a) == 1:
         x, y, z = a.entries, b.entries, out.entries
         for row in range(x.shape[0]):
@@ -271,6 +272,7 @@ def subtract_product(a, b, out):
 @kernel
 def combine(first_factor, first, second_factor, second, out):
     """out = first_factor · first + second_factor · second, entry by entry (out may be either)."""
+    stands_alone()
     if len(out) == 1:
         x, y, z = first.entries, second.entries, out.entries
         for row in range(z.shape[0]):
@@ -285,6 +287,7 @@ def combine(first_factor, first, second_factor, second, out):
 @kernel
 def scale(factor, out):
     """out *= factor."""
+    stands_alone()
     if len(out) == 1:
         z = out.entries
         for row in range(z.shape[0]):
@@ -299,6 +302,7 @@ def scale(factor, out):
 @kernel
 def transpose_into(source, out):
     """out = sourceᵀ."""
+    stands_alone()
     if len(out) == 1:
         x, z = source.entries, out.entries
         for row in range(x.shape[0]):
@@ -314,6 +318,7 @@ def transpose_into(source, out):
 @kernel
 def copy_into(source, out, first_column):
     """out[:, first_column : first_column + n] = source, for a source of n columns."""
+    stands_alone()
     if len(out) == 1:
         x, z = source.entries, out.entries
         for row in range(x.shape[0]):
@@ -330,6 +335,7 @@ def copy_into(source, out, first_column):
 @kernel
 def with_signs(magnitude, forward, out):
     """out = M ∘ sign(W)ᵀ  with M (n, m), W (m, n)."""
+    stands_alone()
     if len(out) == 1:
         x, y, z = magnitude.entries, forward.entries, out.entries
         for row in range(x.shape[0]):

@@ -9,8 +9,8 @@ go through them a register at a time. `steps` holds one register of step lengths
 
 import numpy as np
 
-from linfa.core.compile import kernel
-from linfa.core.vector import choose, fused, larger, load, magnitude, negative, spread_out, store, width
+from linfa.core.compile import kernel, spliced
+from linfa.core.vector import choose, fused, larger, load, magnitude, negative, spread_out, stands_alone, store, width
 
 STAGES = 7
 
@@ -41,6 +41,7 @@ def lane_count(state):
 @kernel
 def by_lane(register, out):
     """A register of sums as one sum a lane: of one network's, all are added up."""
+    stands_alone()
     if out.size == 1:
         total = 0.0
         for place in range(register.size):
@@ -70,7 +71,7 @@ def advance(state, steps, stages, row, out):
         store(out, at, fused(step, weighted(stages, at, row), load(state, at)))
 
 
-@kernel
+@spliced
 def prepare_stage(classical, stage, state, steps, stages, trial):
     """Where stage 1, 2, … of a step from `state` takes its velocity, into `trial`; behind the last, the result.
 
@@ -141,6 +142,7 @@ def largest_entries(problem, state, register, sizes):
 @kernel
 def interpolate(state, steps, stages, trial, fractions, out):
     """State at these fractions of the step from `state` to `trial`, to fourth order; fractions hold one register."""
+    stands_alone()
     step, theta, one = load(steps, 0), load(fractions, 0), spread_out(state, 1.0)
     last = (STAGES - 1) * (stages.size // STAGES)
     for at in range(0, stages.size // STAGES, width(state)):
@@ -154,7 +156,7 @@ def interpolate(state, steps, stages, trial, fractions, out):
         store(out, at, choose(one - theta, fused(theta, fused(one - theta, inner, change), first), end))
 
 
-@kernel
+@spliced
 def first_guess(problem, state, steps, stages, trial, rtol, atol, register, sums, lengths):
     """Lengths of a small Euler step from the sizes of state and velocity, which is stages[0]; `trial` where it leads.
 
@@ -180,7 +182,7 @@ def first_guess(problem, state, steps, stages, trial, rtol, atol, register, sums
     advance(state, steps, stages, _EULER, trial)
 
 
-@kernel
+@spliced
 def starting_steps(problem, state, stages, rtol, atol, register, sums, lengths):
     """First steps, from how the velocity changes over that Euler step: stages[1] is the one at its end."""
     flat = stages.size // STAGES
@@ -203,5 +205,6 @@ def starting_steps(problem, state, stages, rtol, atol, register, sums, lengths):
 @kernel
 def spread_lengths(lengths, register):
     """One length a lane, or one network's throughout, as a register."""
+    stands_alone()
     for place in range(register.size):
         register[place] = lengths[place if lengths.size > 1 else 0]

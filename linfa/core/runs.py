@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linfa.core.compile import entry, kernel
+from linfa.core.compile import entry, kernel, spliced
 from linfa.core.matrices import matrix
 from linfa.core.problem import AT_FORMED, AT_KEPT, AT_WEIGHT, FACTORED, REGISTER, WIDTH, Problem
 from linfa.core.runge_kutta import (
@@ -35,6 +35,7 @@ from linfa.core.vector import (
     load,
     set_entry,
     spread_out,
+    stands_alone,
     store,
     width,
 )
@@ -131,6 +132,7 @@ def make_lanes(problem: Problem, lanes: int, dtype: np.dtype) -> Lanes:
 @kernel
 def put(numbers, target, first, lane):
     """target[first:, lane] = numbers[first:]."""
+    stands_alone()
     lanes = lane_count(target)
     for i in range(first, numbers.size):
         set_entry(target, i * lanes + lane, entry_at(numbers, i))
@@ -139,6 +141,7 @@ def put(numbers, target, first, lane):
 @kernel
 def take(source, first, count, lane, row, into):
     """row[into : into + count] = source[first : first + count, lane]."""
+    stands_alone()
     lanes = lane_count(source)
     for i in range(count):
         set_entry(row, into + i, entry_at(source, (first + i) * lanes + lane))
@@ -147,6 +150,7 @@ def take(source, first, count, lane, row, into):
 @kernel
 def form_weights(problem, moving, lanes):
     """Every weight that something smaller stands for, into its place in the work space."""
+    stands_alone()
     for layer in range(1, problem.depth + 1):
         if problem.table[FACTORED, layer - 1]:
             rows, columns = problem.table[WIDTH, layer], problem.table[WIDTH, layer - 1]
@@ -162,6 +166,7 @@ def form_weights(problem, moving, lanes):
 @kernel
 def keep(problem, moving, lanes, members, lane):
     """Save what lane holds of `moving`, whose small stand-ins have been formed, as its next row."""
+    stands_alone()
     counters = lanes.counters[lane]
     row = members.saved[lanes.held[lane], counters[NEXT_SAVE]]
     counters[NEXT_SAVE] += 1
@@ -179,6 +184,7 @@ def keep(problem, moving, lanes, members, lane):
 @kernel
 def finish(lanes, members, lane, status):
     """Write down how the member in this lane ended, and free the lane."""
+    stands_alone()
     member = lanes.held[lane]
     members.statuses[member] = status
     members.stopped[member] = lanes.clock[lane, TIME]
@@ -186,7 +192,7 @@ def finish(lanes, members, lane, status):
     lanes.held[lane] = -1
 
 
-@kernel
+@spliced
 def take_up(problem, members, lanes, settings):
     """The next members into free lanes; returns how many lanes are at work and how many of them start."""
     at_work = starting = 0
@@ -215,7 +221,7 @@ def take_up(problem, members, lanes, settings):
     return at_work, starting
 
 
-@kernel
+@spliced
 def guess_steps(problem, lanes, settings):
     """Small Euler steps of the lanes that start, whose velocities are stages[1]; the others keep theirs, stages[0]."""
     state, stages = lanes.state, lanes.stages
@@ -231,7 +237,7 @@ def guess_steps(problem, lanes, settings):
     )  # fmt: skip
 
 
-@kernel
+@spliced
 def choose_first_steps(problem, lanes, settings):
     """First steps of the lanes that start."""
     starting_steps(
@@ -244,7 +250,7 @@ def choose_first_steps(problem, lanes, settings):
             lanes.counters[lane, FRESH] = 0
 
 
-@kernel
+@spliced
 def save_between(problem, lanes, members, settings):
     """Save the times that the lanes accepted in this round have passed."""
     times = settings.times
@@ -268,7 +274,7 @@ def save_between(problem, lanes, members, settings):
                 keep(problem, lanes.between, lanes, members, lane)
 
 
-@kernel
+@spliced
 def choose_lengths(members, lanes, settings):
     """How far every lane goes in this round, if its error allows; sums[0] keeps it.
 
@@ -288,7 +294,7 @@ def choose_lengths(members, lanes, settings):
     spread_lengths(lanes.lengths, lanes.steps)
 
 
-@kernel
+@spliced
 def judge(problem, members, lanes, settings):
     """Accept the step of each lane, or not, and save what it has passed; sums[1] holds where it leads."""
     end = settings.times[-1]
@@ -313,7 +319,7 @@ def judge(problem, members, lanes, settings):
             choose_next_step(members, lanes, settings, lane)
 
 
-@kernel
+@spliced
 def accept(lanes):
     """The trial, and its velocity, of the lanes that `fractions` names become state and first stage."""
     state, stages = lanes.state, lanes.stages
@@ -323,7 +329,7 @@ def accept(lanes):
         store(stages, at, choose(accepted, load(stages, (STAGES - 1) * stage + at), load(stages, at)))
 
 
-@kernel
+@spliced
 def choose_next_step(members, lanes, settings, lane):
     """What follows from the error of the step that was made: on, back, or an end.
 
@@ -368,7 +374,7 @@ def lane_speed(lanes, lane):
     return largest
 
 
-@kernel
+@spliced
 def choose_equal_lengths(lanes, settings):
     """The equal steps between two saved times, no longer than the longest, that land on both; sums[0] counts them."""
     for lane in range(lanes.held.size):
@@ -380,7 +386,7 @@ def choose_equal_lengths(lanes, settings):
     spread_lengths(lanes.lengths, lanes.steps)
 
 
-@kernel
+@spliced
 def arrive(problem, members, lanes, settings):
     """Take over the result of one of the equal steps, and save it where it has reached a saved time."""
     times = settings.times
@@ -417,7 +423,7 @@ def save_here(problem, members, lanes, settings, lane, formed):
     return True
 
 
-@kernel
+@spliced
 def update(problem, members, lanes, settings):
     """One update  y ← y + η y'(y)  of all matrices at once, exactly as a training loop would make it."""
     times, state = settings.times, lanes.state
@@ -438,7 +444,7 @@ def update(problem, members, lanes, settings):
             formed = save_here(problem, members, lanes, settings, lane, formed)
 
 
-@kernel
+@spliced
 def prepare(problem, members, lanes, settings, starting, evaluation):
     """Bring `trial` to where the next velocity is to be taken."""
     if starting:
@@ -454,7 +460,7 @@ def prepare(problem, members, lanes, settings, starting, evaluation):
         prepare_stage(settings.method == CLASSICAL, evaluation, lanes.state, lanes.steps, lanes.stages, lanes.trial)
 
 
-@kernel
+@spliced
 def conclude(problem, members, lanes, settings, starting):
     """What follows when all velocities of a round have been taken."""
     if starting:

@@ -9,7 +9,7 @@ With V_l = W_l … W_1 the map into layer l (V_0 = I), Δ = T − V_L the error 
 every rule needs products of small matrices alone.
 """
 
-from linfa.core.compile import entry, inlined, kernel
+from linfa.core.compile import entry, inlined, kernel, spliced
 from linfa.core.matrices import (
     add_product,
     column_count,
@@ -119,7 +119,7 @@ def spread(problem, work, layer):
     return matrix(work, problem.table[AT_SPREAD, layer], problem.table[WIDTH, layer], columns)
 
 
-@kernel
+@spliced
 def propagate(problem, state, work):
     """V_1 … V_L, then Δ = T − V_L and E = Δ Σx, which is D_L."""
     depth = problem.depth
@@ -143,7 +143,7 @@ def propagate(problem, state, work):
         multiply(map_error, matrix(state, problem.at_sigma_x, n_in, n_in), error)
 
 
-@kernel
+@spliced
 def spread_output_error(problem, state, work):
     """Y_L = [Δ S, R]: with Σx = S Sᵀ and R Rᵀ the residual no linear map explains, E[e eᵀ] = Y_L Y_Lᵀ."""
     depth = problem.depth
@@ -159,7 +159,7 @@ def spread_output_error(problem, state, work):
     copy_into(matrix(state, problem.at_residual_root, n_out, problem.n_residual), out, problem.n_root)
 
 
-@kernel
+@spliced
 def sign_feedback(problem, state, work, h):
     """B = M ∘ sign(W_{h+2})ᵀ for feedback number h, M its fixed magnitudes."""
     receiver, source = problem.table[WIDTH, h + 1], problem.table[SOURCE, h]
@@ -193,7 +193,7 @@ def send_back(problem, state, work, h, source_signal, out):
         multiply(matrix(state, problem.table[AT_Q, h], receiver, problem.table[RANK, h]), compressed, out)
 
 
-@kernel
+@spliced
 def backward(problem, state, work):
     """D_l (and Y_l where needed) for every layer, from the output down."""
     depth = problem.depth
@@ -216,7 +216,7 @@ def backward(problem, state, work):
             compress(problem, state, work, h, signal(problem, work, above))
 
 
-@kernel
+@spliced
 def weight_velocity(problem, state, work, out):
     """W_l' = D_l V_{l−1}ᵀ − wd_l W_l, or A_l' = c_l V_{l−1}ᵀ."""
     depth = problem.depth
@@ -243,7 +243,7 @@ def weight_velocity(problem, state, work, out):
             combine(1.0, change, negative(decay), weight(problem, state, work, layer), change)
 
 
-@kernel
+@spliced
 def full_feedback_velocity(problem, state, work, out, h):
     """Kolen–Pollack  B' = V Sᵀ − wd B;  weight mirror  B' = rate W_{h+2}ᵀ − wd B."""
     receiver, source = problem.table[WIDTH, h + 1], problem.table[SOURCE, h]
@@ -258,7 +258,7 @@ def full_feedback_velocity(problem, state, work, out, h):
     combine(rate, change, negative(decay), feedback, change)
 
 
-@kernel
+@spliced
 def tails(problem, state, work):
     """C_l = W_L … W_{l+1} for l = L−1 … 1: the product that direct feedback to layer l stands for."""
     depth = problem.depth
@@ -282,7 +282,7 @@ def replaced(problem, state, work, h):
     return weight(problem, state, work, h + 2)
 
 
-@kernel
+@spliced
 def q_velocity(problem, state, work, out, h):
     """Kolen–Pollack (= local)  Q' = rate V (P S)ᵀ − wd Q;  normative  Q' = rate (Cᵀ − Q P) Pᵀ."""
     receiver, source, rank = problem.table[WIDTH, h + 1], problem.table[SOURCE, h], problem.table[RANK, h]
@@ -304,7 +304,7 @@ def q_velocity(problem, state, work, out, h):
         scale(q_rate, change)
 
 
-@kernel
+@spliced
 def p_velocity(problem, state, work, out, h):
     """Local  P' = rate Qᵀ V Sᵀ − wd P;  normative  P' = rate Qᵀ (Cᵀ − Q P);  Oja  P' = rate P C (I − Pᵀ P)."""
     receiver, source, rank = problem.table[WIDTH, h + 1], problem.table[SOURCE, h], problem.table[RANK, h]
