@@ -283,8 +283,9 @@ def run_networks(
     progress : callable, optional
         Called with the fraction that is done, from the threads that do it.
     """
-    from linfa.core import runs as core
-    from linfa.core.vector import Vector  # noqa: F401  (Numba must know the type before it reads its cache)
+    from linfa.core import lanes as core
+    from linfa.core.runge_kutta import STAGES
+    from linfa.core.runs import advance_lanes
 
     problem = core_problem(plan, networks)
     starts, count = start_vectors(plan, networks, problem), len(networks)
@@ -308,14 +309,14 @@ def run_networks(
     widths = np.array(networks.widths, dtype=float)
     products = 3.0 * widths[0] * float((widths[1:] * widths[:-1]).sum())
     lanes = core.lanes_of(plan.precision) if products <= SHARED_WORK else 1
-    stages = 1 if plan.learning_rate is not None else core.STAGES
+    stages = 1 if plan.learning_rate is not None else STAGES
     budget = int(np.clip(_SLICE_WORK / (lanes * stages * (products + 10.0 * problem.n_dynamic)), 1, 100_000))
     stop, at_work = threading.Event(), []
 
     def work() -> None:
         mine = core.make_lanes(problem, lanes, plan.precision)
         at_work.append(mine)
-        while core.advance_lanes(problem, members, mine, settings, budget):
+        while advance_lanes(problem, members, mine, settings, budget):
             if stop.is_set():
                 raise InterruptedError("the run was stopped")
             report()

@@ -24,7 +24,8 @@ from linfa.running import (
     run_networks,
 )
 from linfa.tasks import LinearTask
-from linfa.trajectory import Trajectory, repeat_in_time
+from linfa.trajectory import Trajectory
+from linfa.trajectory_file import repeat_in_time
 
 MOTIONLESS = (
     "nothing moved: the start is a fixed point of this rule; from zero weights backprop and sign-symmetry stay there, "

@@ -12,9 +12,9 @@ from linfa._check import choice, integer
 from linfa.feedback import Feedback
 from linfa.lifting import ReducedRun
 from linfa.tasks import LinearTask
-from linfa.trajectory_file import read, repeat_in_time, write
+from linfa.trajectory_file import read, write
 
-__all__ = ["OBSERVABLES", "Trajectory", "repeat_in_time"]
+__all__ = ["OBSERVABLES", "Trajectory"]
 
 # What a trajectory computes of itself: one number, or one for each mode or layer, at every time.
 OBSERVABLES = (

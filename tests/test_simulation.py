@@ -8,7 +8,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import linfa
 from linfa import metrics, running
-from linfa.core import runs
+from linfa.core import lanes as core
+from linfa.core.runs import advance_lanes
 from linfa.reduction import Correlations
 
 RULES = {
@@ -219,13 +220,13 @@ def dense_errors(step):
     problem = running.core_problem(plan, networks)
     starts = running.start_vectors(plan, networks, problem)
     saved, counts = np.empty((1, len(times), problem.n_kept)), [np.zeros(1, dtype=np.int64) for _ in range(3)]
-    members = runs.Members(starts, np.full(1, 1e12), saved, counts[0], counts[1], np.zeros(1), counts[2])
-    settings = runs.Settings(runs.ADAPTIVE, times, 1.0, 1e30, 0.0, 10**6)
-    lanes = runs.make_lanes(problem, 4, "float64")
+    members = core.Members(starts, np.full(1, 1e12), saved, counts[0], counts[1], np.zeros(1), counts[2])
+    settings = core.Settings(core.ADAPTIVE, times, 1.0, 1e30, 0.0, 10**6)
+    lanes = core.make_lanes(problem, 4, "float64")
     # The first round chooses a first step, every other makes one.
-    while runs.advance_lanes(problem, members, lanes, settings, 1):
-        lanes.clock[:, runs.STEP] = step
-    assert members.statuses[0] == runs.COMPLETED
+    while advance_lanes(problem, members, lanes, settings, 1):
+        lanes.clock[:, core.STEP] = step
+    assert members.statuses[0] == core.COMPLETED
     maps = saved[0, :, 15:].reshape(-1, 4, 5) @ saved[0, :, :15].reshape(-1, 5, 3)
     strengths = metrics.mode_projection(maps, LOGISTIC_TASK.left, LOGISTIC_TASK.right)
     return np.abs(strengths - logistic(times)).max()

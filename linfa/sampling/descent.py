@@ -24,7 +24,8 @@ from linfa.running import (
 from linfa.sampling.samples import Finite, Fresh, source_of
 from linfa.simulation import DivergenceWarning
 from linfa.tasks import LinearTask
-from linfa.trajectory import Trajectory, repeat_in_time
+from linfa.trajectory import Trajectory
+from linfa.trajectory_file import repeat_in_time
 
 # Numbers drawn ahead: their count is the same whenever a run is saved, so that saving does not change its bits.
 _DRAWN_AHEAD = 2**16

@@ -13,7 +13,8 @@ from linfa.theory.chain_alignment import chain_weights
 from linfa.theory.deep_direct import direct_weights
 from linfa.theory.low_rank import low_rank_weights
 from linfa.theory.riccati import balance_of, balanced_backprop
-from linfa.trajectory import Trajectory, repeat_in_time
+from linfa.trajectory import Trajectory
+from linfa.trajectory_file import repeat_in_time
 
 
 class NoClosedForm(ValueError):
