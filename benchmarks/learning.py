@@ -61,6 +61,15 @@ _CONV = _COMMON | {
     # Often enough for the rank of the path, and few enough that the path never outgrows the 64 updates that are kept.
     "probe_every": 31,
 }
+# Deep and narrow, where error that passes through random matrices loses rank from layer to layer.
+_DEEP = _COMMON | {
+    "model": "mlp",
+    "model_options": {"widths": [128] * 6},
+    "epochs": 3,
+    "optimiser": "adamw",
+    "weight_decay": 0.01,
+    "probe_every": 40,
+}
 _VIT = _COMMON | {
     "model": "vit-small",
     "model_options": {"width": 64, "depth": 3, "patch": 8},
@@ -92,8 +101,8 @@ def _one_layer() -> dict[str, dict]:
     return made
 
 
-def _collapse() -> dict[str, dict]:
-    """Backprop and FA with and without Muon and batch norm, in a net of three convolutions and a classifier."""
+def _collapse(base: dict) -> dict[str, dict]:
+    """Backprop and FA with and without Muon and batch norm."""
     made = {}
     for rule in ("backprop", "fa"):
         for norm in (None, "batch"):
@@ -101,8 +110,8 @@ def _collapse() -> dict[str, dict]:
                 label = " + ".join(
                     [rule, *(["Muon"] if optimiser == "muon" else []), *(["batch norm"] if norm else [])]
                 )
-                made[label] = _CONV | {
-                    "model_options": {"widths": [32, 64, 128], "normalisation": norm},
+                made[label] = base | {
+                    "model_options": base["model_options"] | {"normalisation": norm},
                     "feedback": rule,
                     "optimiser": optimiser,
                 }
@@ -150,7 +159,8 @@ EXPERIMENTS = {
     "layers": _one_layer(),
     "conv": _rules(_CONV, {"backprop": None, "fa": None, "normative": (10, 32), "local": (10,)}),
     "vit": _rules(_VIT, {"backprop": None, "fa": None, "normative": (10, 32)}),
-    "collapse": _collapse(),
+    "collapse": _collapse(_CONV),
+    "deep": _collapse(_DEEP),
     "resnet": _resnet(),
     "vit-large": _large("vit", epochs=50, batch=256, optimiser="adamw", rate=5e-4, weight_decay=0.1, warm_up=5),
     "vgg": _large("vgg", epochs=50, batch=64, optimiser="adam", rate=5e-4, weight_decay=5e-5, cutout=16),
@@ -372,9 +382,32 @@ def table(experiment: str) -> str:
     return "\n".join(lines)
 
 
+def ranks(experiment: str) -> str:
+    """The Markdown table of the error's effective rank in every layer at the last probe, mean over seeds."""
+    found: dict[str, list[list[float]]] = {}
+    for record in _reported(experiment):
+        found.setdefault(record["label"], []).append(record["probes"]["error_effective_rank"][-1])
+        layers = record["layers"]
+    lines = [
+        "Effective rank of the error at the end:",
+        "",
+        f"| run | {' | '.join(layers)} |",
+        "|---" * (len(layers) + 1) + "|",
+    ]
+    for label in EXPERIMENTS[experiment]:
+        if label in found:
+            lines.append(f"| {label} | " + " | ".join(f"{rank:.1f}" for rank in np.mean(found[label], axis=0)) + " |")
+    return "\n".join(lines)
+
+
 def write_tables() -> Path:
     """``results/learning.md``: every table, under the protocol. Of a trial: beside its records."""
-    made = [table(experiment) for experiment in EXPERIMENTS if records(experiment)]
+    made = []
+    for experiment in EXPERIMENTS:
+        if records(experiment):
+            made.append(table(experiment))
+        if experiment in ("collapse", "deep") and _reported(experiment):
+            made.append(ranks(experiment))
     text = (RESULTS / "learning-protocol.md").read_text() + "\n" + "\n\n".join(made) + "\n"
     path = (RESULTS if DATA == _DATA else DATA) / "learning.md"
     path.write_text(text)

@@ -155,7 +155,8 @@ def build_problem(
     at_activity = [0, 0] + [work.take(widths[layer], n_in) for layer in range(2, depth + 1)]
     at_map_error = work.take(n_out, n_in)
     at_explained = work.take(n_out, n_root) if needs_spread and not whitened else 0
-    at_signal = [0] + [work.take(widths[layer], n_in) for layer in range(1, depth + 1)]
+    at_signal = [0] + [work.take(widths[layer], n_in) for layer in range(1, depth)]
+    at_signal.append(at_map_error if whitened else work.take(n_out, n_in))
     at_compressed = [work.take(rank, max(n_in, n_spread)) for rank in ranks] or [0]
     at_spread = [0] * (depth + 1)
     if needs_spread:

@@ -73,9 +73,8 @@ def form_weights(problem, moving, lanes):
 def keep(problem, moving, lanes, members, lane):
     """Save what lane holds of `moving`, whose small stand-ins have been formed, as its next row."""
     stands_alone()
-    counters = lanes.counters[lane]
-    row = members.saved[lanes.held[lane], counters[NEXT_SAVE]]
-    counters[NEXT_SAVE] += 1
+    row = members.saved[lanes.held[lane], lanes.counters[lane, NEXT_SAVE]]
+    lanes.counters[lane, NEXT_SAVE] += 1
     end = problem.n_dynamic - (problem.n_kept - problem.n_kept_weights)
     for layer in range(1, problem.depth + 1):
         count = problem.table[WIDTH, layer] * problem.table[WIDTH, layer - 1]
@@ -187,16 +186,21 @@ def choose_lengths(members, lanes, settings):
     A flow counts as stalled when the step falls under the spacing of floating-point numbers or `max_steps` are spent.
     """
     for lane in range(lanes.held.size):
-        clock, counters = lanes.clock[lane], lanes.counters[lane]
         lanes.lengths[lane] = 0.0
         if lanes.held[lane] < 0:
             continue
-        spent = counters[ACCEPTED] + counters[REJECTED] >= settings.max_steps
+        spent = lanes.counters[lane, ACCEPTED] + lanes.counters[lane, REJECTED] >= settings.max_steps
         # The last step may be as short as rounding asks; any other this short stands still.
-        if spent or clock[STEP] < 4.0 * _EPSILON * clock[TIME] or clock[STEP] < 1e-200:
+        if (
+            spent
+            or lanes.clock[lane, STEP] < 4.0 * _EPSILON * lanes.clock[lane, TIME]
+            or lanes.clock[lane, STEP] < 1e-200
+        ):
             finish(lanes, members, lane, STALLED)
             continue
-        lanes.lengths[lane] = lanes.sums[0, lane] = min(clock[STEP], settings.times[-1] - clock[TIME])
+        lanes.lengths[lane] = lanes.sums[0, lane] = min(
+            lanes.clock[lane, STEP], settings.times[-1] - lanes.clock[lane, TIME]
+        )
     spread_lengths(lanes.lengths, lanes.steps)
 
 
@@ -241,29 +245,29 @@ def choose_next_step(members, lanes, settings, lane):
 
     A flow counts as diverged when an entry exceeds its limit or is not a number.
     """
-    clock, counters, error, step = lanes.clock[lane], lanes.counters[lane], lanes.errors[lane], lanes.sums[0, lane]
+    error, step = lanes.errors[lane], lanes.sums[0, lane]
     limit = members.limits[lanes.held[lane]]
     if error <= 1.0:
-        clock[TIME] = lanes.sums[1, lane]
-        counters[ACCEPTED] += 1
+        lanes.clock[lane, TIME] = lanes.sums[1, lane]
+        lanes.counters[lane, ACCEPTED] += 1
         if not lanes.sizes[lane] <= limit:
             finish(lanes, members, lane, DIVERGED)
             return
         growth = 10.0
         if error > 0.0:
-            growth = min(10.0, max(0.2, 0.9 * error**-0.17 * clock[LAST_ERROR] ** 0.04))
-        if counters[JUST_REJECTED]:
+            growth = min(10.0, max(0.2, 0.9 * error**-0.17 * lanes.clock[lane, LAST_ERROR] ** 0.04))
+        if lanes.counters[lane, JUST_REJECTED]:
             growth = min(growth, 1.0)
-        counters[JUST_REJECTED] = 0
-        clock[LAST_ERROR] = max(error, 1e-4)
+        lanes.counters[lane, JUST_REJECTED] = 0
+        lanes.clock[lane, LAST_ERROR] = max(error, 1e-4)
         # A step cut short to land on the last time says nothing about the step that follows.
-        clock[STEP] = step * growth
-        if counters[NEXT_SAVE] == settings.times.size:
+        lanes.clock[lane, STEP] = step * growth
+        if lanes.counters[lane, NEXT_SAVE] == settings.times.size:
             finish(lanes, members, lane, COMPLETED)
         return
-    counters[REJECTED] += 1
-    counters[JUST_REJECTED] = 1
-    clock[STEP] = step * (max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.1)
+    lanes.counters[lane, REJECTED] += 1
+    lanes.counters[lane, JUST_REJECTED] = 1
+    lanes.clock[lane, STEP] = step * (max(0.2, 0.9 * error**-0.2) if np.isfinite(error) else 0.1)
     if not np.isfinite(error) and not lane_speed(lanes, lane) <= limit:
         finish(lanes, members, lane, DIVERGED)
 
@@ -303,28 +307,30 @@ def arrive(problem, members, lanes, settings):
     for lane in range(lanes.held.size):
         if lanes.held[lane] < 0:
             continue
-        clock, counters = lanes.clock[lane], lanes.counters[lane]
-        counters[ACCEPTED] += 1
-        counters[REJECTED] += 1
-        clock[TIME] = clock[STEP] + lanes.lengths[lane] * counters[REJECTED]
+        lanes.counters[lane, ACCEPTED] += 1
+        lanes.counters[lane, REJECTED] += 1
+        lanes.clock[lane, TIME] = lanes.clock[lane, STEP] + lanes.lengths[lane] * lanes.counters[lane, REJECTED]
         if not lanes.sizes[lane] <= members.limits[lanes.held[lane]]:
             finish(lanes, members, lane, DIVERGED)
-        elif counters[REJECTED] == lanes.sums[0, lane]:
-            clock[TIME] = clock[STEP] = times[counters[NEXT_SAVE]]
-            counters[REJECTED] = 0
+        elif lanes.counters[lane, REJECTED] == lanes.sums[0, lane]:
+            lanes.clock[lane, TIME] = lanes.clock[lane, STEP] = times[lanes.counters[lane, NEXT_SAVE]]
+            lanes.counters[lane, REJECTED] = 0
             formed = save_here(problem, members, lanes, settings, lane, formed)
 
 
 @kernel
 def save_here(problem, members, lanes, settings, lane, formed):
     """Save the state of a lane that has arrived at its next time; returns that the weights are formed."""
-    times, counters = settings.times, lanes.counters[lane]
+    times = settings.times
     if not formed:
         form_weights(problem, lanes.state, lanes)
     keep(problem, lanes.state, lanes, members, lane)
-    while counters[NEXT_SAVE] < times.size and times[counters[NEXT_SAVE]] == lanes.clock[lane, TIME]:
+    while (
+        lanes.counters[lane, NEXT_SAVE] < times.size
+        and times[lanes.counters[lane, NEXT_SAVE]] == lanes.clock[lane, TIME]
+    ):
         keep(problem, lanes.state, lanes, members, lane)
-    if counters[NEXT_SAVE] == times.size:
+    if lanes.counters[lane, NEXT_SAVE] == times.size:
         finish(lanes, members, lane, COMPLETED)
     return True
 
@@ -341,12 +347,11 @@ def update(problem, members, lanes, settings):
     for lane in range(lanes.held.size):
         if lanes.held[lane] < 0:
             continue
-        counters = lanes.counters[lane]
-        counters[ACCEPTED] += 1
-        lanes.clock[lane, TIME] = counters[ACCEPTED]
+            lanes.counters[lane, ACCEPTED] += 1
+        lanes.clock[lane, TIME] = lanes.counters[lane, ACCEPTED]
         if not lanes.sizes[lane] <= members.limits[lanes.held[lane]]:
             finish(lanes, members, lane, DIVERGED)
-        elif times[counters[NEXT_SAVE]] == lanes.clock[lane, TIME]:
+        elif times[lanes.counters[lane, NEXT_SAVE]] == lanes.clock[lane, TIME]:
             formed = save_here(problem, members, lanes, settings, lane, formed)
 
 

@@ -136,11 +136,9 @@ def propagate(problem, state, work):
     map_error = matrix(work, problem.at_map_error, n_out, n_in)
     target = matrix(state, problem.at_target, n_out, n_in)
     combine(1.0, target, -1.0, activity(problem, state, work, depth), map_error)
-    error = signal(problem, work, depth)
-    if problem.whitened:
-        copy_into(map_error, error, 0)
-    else:
-        multiply(map_error, matrix(state, problem.at_sigma_x, n_in, n_in), error)
+    if not problem.whitened:
+        # Of whitened inputs the error of the map is the error correlation, and stands in its place.
+        multiply(map_error, matrix(state, problem.at_sigma_x, n_in, n_in), signal(problem, work, depth))
 
 
 @spliced
