@@ -258,12 +258,12 @@ def start_vectors(plan: RunPlan, networks: Networks, problem: "Problem") -> np.n
 def _limits(networks: Networks) -> np.ndarray:
     """Sizes beyond which a member has diverged."""
     largest = [np.abs(w).max((1, 2)) for w in networks.weights]
-    for members in ([r] for r in networks.resolved) if len(networks.resolved) == 1 else [networks.resolved]:
-        learning = zip(*([m for _, _, m, learns in feedback_layout(r) if learns] for r in members), strict=True)
-        largest += [np.array([np.abs(m).max() for m in matrices]) for matrices in learning]
+    learning = [[m for _, _, m, learns in feedback_layout(r) if learns] for r in networks.resolved]
+    largest += [np.array([np.abs(m).max() for m in matrices]) for matrices in zip(*learning, strict=True)]
     largest += [np.array([np.abs(c.target).max() for c in networks.correlations])]
-    shapes = [np.broadcast_to(sizes, len(networks)) for sizes in largest]
-    return _DIVERGED_BEYOND * np.maximum(1.0, np.max(shapes, axis=0))
+    # One rule or task for all stands for each.
+    largest = [np.broadcast_to(sizes, len(networks)) for sizes in largest]
+    return _DIVERGED_BEYOND * np.maximum(1.0, np.max(largest, axis=0))
 
 
 def run_networks(

@@ -347,7 +347,7 @@ def update(problem, members, lanes, settings):
     for lane in range(lanes.held.size):
         if lanes.held[lane] < 0:
             continue
-            lanes.counters[lane, ACCEPTED] += 1
+        lanes.counters[lane, ACCEPTED] += 1
         lanes.clock[lane, TIME] = lanes.counters[lane, ACCEPTED]
         if not lanes.sizes[lane] <= members.limits[lanes.held[lane]]:
             finish(lanes, members, lane, DIVERGED)
