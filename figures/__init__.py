@@ -41,6 +41,7 @@ _NAMES = (
     "one-layer",
     "alignment-training",
     "rank-collapse",
+    "rank-depth",
     "muon-normalisation",
     "receptive-fields",
     "operations",

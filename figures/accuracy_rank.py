@@ -85,7 +85,7 @@ def _panel(axes: Axes, numbers: Numbers, panel: str) -> None:
     axes.set_xlabel("rank of the feedback  r")
     axes.set_ylabel("test accuracy, last epoch  (%)")
     # On white, as the lines of other rules may pass here; on the side where there is room, and clear of low lines.
-    first = CLASSES <= min(axes.get_xticks())
+    first = min(axes.get_xticks()) >= CLASSES
     axes.annotate(
         f"{CLASSES} classes", (CLASSES, 0.1), (5 if first else -5, 0), xycoords=axes.get_xaxis_transform(),
         textcoords="offset points", color="0.4", ha="left" if first else "right", va="bottom", fontsize=9,

@@ -53,6 +53,7 @@ _FIGURES = {
     "digits": "data of Alpaydin & Kaynak 1998",
     "rank-collapse": "experiment of Boeshertz, Pascanu & Clopath 2026; Jordan et al. 2024 for Muon; "
     "Roy & Vetterli 2007 for the effective rank",
+    "rank-depth": "measured here, after Boeshertz, Pascanu & Clopath 2026; Roy & Vetterli 2007 for the effective rank",
     "muon-normalisation": "experiment of Boeshertz, Pascanu & Clopath 2026; Jordan et al. 2024 for Muon",
     "receptive-fields": "experiment of Hanut & Kadmon 2025, after Lindsey et al. 2019",
     "operations": "counted here, for the rules of Hanut & Kadmon 2025",

@@ -15,6 +15,7 @@ LEARNING = (
     "one-layer",
     "alignment-training",
     "rank-collapse",
+    "rank-depth",
     "muon-normalisation",
     "receptive-fields",
 )
