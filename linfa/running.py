@@ -263,7 +263,9 @@ def _limits(networks: Networks) -> np.ndarray:
     largest += [np.array([np.abs(c.target).max() for c in networks.correlations])]
     # One rule or task for all stands for each.
     largest = [np.broadcast_to(sizes, len(networks)) for sizes in largest]
-    return _DIVERGED_BEYOND * np.maximum(1.0, np.max(largest, axis=0))
+    with np.errstate(over="ignore"):
+        # A start near the end of the range has no bound to leave but that.
+        return _DIVERGED_BEYOND * np.maximum(1.0, np.max(largest, axis=0))
 
 
 def run_networks(
