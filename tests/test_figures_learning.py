@@ -236,7 +236,35 @@ def test_kept_numbers_of_a_figure_follow_its_records(tmp_path, capsys):
     assert "another size, seed or version" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", [*LEARNING[:1], *LEARNING[4:5]])
+def test_rank_by_depth_is_that_of_the_hidden_layers_at_the_end(store):
+    runs = [record("fa", s, (0.2 + 0.1 * s,)) for s in range(2)] + [record("backprop", 0, (0.5,))]
+    for run, last in zip(runs, (0.3, 0.5, 0.9), strict=True):
+        run["probes"]["error_effective_rank"][-1] = [last, 9.0]
+    write(store, "deep", runs)
+    numbers, figure = figures.get("rank-depth").numbers(), figures.get("rank-depth").make()
+    start, _, end, error = numbers["fa"]
+    assert start.tolist() == [0.1]
+    assert end == pytest.approx([0.4])
+    assert error == pytest.approx([0.1])
+    assert np.allclose(numbers["fa seeds"], [[0.3, 0.5], [20.0, 30.0]])
+    assert "fa + Muon" not in numbers
+    left, right = figure.axes
+    # Before training, FA and backprop, one layer each; single seeds beside.
+    assert sorted(y[0] for y in heights(left) if len(y) == 1) == pytest.approx([0.1, 0.4, 0.9])
+    assert sorted(len(y) for y in heights(right)) == [1, 2]
+
+
+def test_ranks_by_depth_at_quick_size():
+    numbers = figures.get("rank-depth").numbers(quick=True)
+    assert str(numbers["about"]).startswith("bundled digits")
+    for label in ("backprop", "fa", "fa + Muon + batch norm"):
+        assert numbers[label].shape == (4, 5)
+        assert ((numbers[label][[0, 2]] >= 1.0) & (numbers[label][[0, 2]] <= 32.0)).all()
+    # Normalised, every layer's error fills more directions than in the deep net without.
+    assert (numbers["fa + batch norm"][2, 1:] > numbers["fa"][2, 1:]).all()
+
+
+@pytest.mark.parametrize("name", ["accuracy-rank", "muon-normalisation"])
 def test_quick_runs_learn_and_say_what_they_are(name):
     numbers = figures.get(name).numbers(quick=True)
     about = str(numbers.get("about", numbers.get("mlp_about")))
