@@ -19,24 +19,18 @@ PLACES = np.array([0.0, 1.0, 2.5, 3.5])
 # Label of what each pair of bars is measured against.
 REFERENCES = ("backprop", "backprop + batch norm")
 CHANCE = 10.0
-_QUICK = {"data": "digits", "epochs": 3, "batch": 24, "model": "conv4", "probe_every": 0}
+_QUICK = {
+    "data": "digits",
+    "epochs": 3,
+    "batch": 24,
+    "model": "conv4",
+    "probe_every": 0,
+    "model_options": {"widths": [8, 16], "strides": [2, 2]},
+}
 
 
 def _small(seed: int) -> list[recorded.Run]:
-    plans = {}
-    for label in (*BARS, *REFERENCES):
-        muon = "Muon" in label
-        plans[label] = _QUICK | {
-            "feedback": label.partition(" ")[0],
-            "optimiser": "muon" if muon else "adamw",
-            "rate": 0.02 if muon else 3e-3,
-            # In so few updates, what Muon leaves to AdamW would hardly move at the published rate.
-            "auxiliary_rate": 3e-3 if muon else None,
-            "model_options": {
-                "widths": [8, 16], "strides": [2, 2], "normalisation": "batch" if "batch" in label else None
-            },
-        }  # fmt: skip
-    return recorded.live(plans, [seed, seed + 1])
+    return recorded.live(recorded.small_conditions((*BARS, *REFERENCES), _QUICK), [seed, seed + 1])
 
 
 def compute(quick: bool, seed: int) -> Numbers:

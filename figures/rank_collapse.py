@@ -19,24 +19,18 @@ RUNS = {
 }
 ERROR, PATH = "error_effective_rank", "trajectory_effective_rank"
 CLASSES = 10
-_QUICK = {"data": "digits", "epochs": 2, "batch": 32, "model": "conv4", "probe_every": 8}
+_QUICK = {
+    "data": "digits",
+    "epochs": 2,
+    "batch": 32,
+    "model": "conv4",
+    "probe_every": 8,
+    "model_options": {"widths": [8, 16, 16], "strides": [1, 2, 2]},
+}
 
 
 def _small(seed: int) -> list[recorded.Run]:
-    plans = {}
-    for label in RUNS:
-        muon = "Muon" in label
-        plans[label] = _QUICK | {
-            "feedback": label.partition(" ")[0],
-            "optimiser": "muon" if muon else "adamw",
-            "rate": 0.02 if muon else 3e-3,
-            # In so few updates, what Muon leaves to AdamW would hardly move at the published rate.
-            "auxiliary_rate": 3e-3 if muon else None,
-            "model_options": {
-                "widths": [8, 16, 16], "strides": [1, 2, 2], "normalisation": "batch" if "batch" in label else None
-            },
-        }  # fmt: skip
-    return recorded.live(plans, [seed])
+    return recorded.live(recorded.small_conditions(RUNS, _QUICK), [seed])
 
 
 def compute(quick: bool, seed: int) -> Numbers:

@@ -2,42 +2,33 @@
 
 import numpy as np
 from linfa.figures import recorded
+from linfa.figures.rank_collapse import RUNS
 from linfa.figures.spec import FigureSpec, Numbers
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from linfa.plot import new_figure
 
-# Label of the runs: name, colour, line and mark.
-CONDITIONS = {
-    "backprop": ("backprop", "C6", "-", ""),
-    "fa": ("FA", "C1", "-", "o"),
-    "fa + Muon": ("FA + Muon", "C0", "--", "s"),
-    "fa + batch norm": ("FA + batch norm", "C2", "-.", "^"),
-    "fa + Muon + batch norm": ("FA + both", "C3", ":", "D"),
+MARKS = {"fa": "o", "fa + Muon": "s", "fa + batch norm": "^", "fa + Muon + batch norm": "D"}
+_QUICK = {
+    "data": "digits",
+    "epochs": 2,
+    "batch": 64,
+    "model": "mlp",
+    "probe_every": 20,
+    "model_options": {"widths": [32] * 5},
 }
-_QUICK = {"data": "digits", "epochs": 2, "batch": 64, "model": "mlp", "probe_every": 20}
 
 
 def _small(seed: int) -> list[recorded.Run]:
-    plans = {}
-    for label in CONDITIONS:
-        muon = "Muon" in label
-        plans[label] = _QUICK | {
-            "feedback": label.partition(" ")[0],
-            "optimiser": "muon" if muon else "adamw",
-            "rate": 0.02 if muon else 3e-3,
-            "auxiliary_rate": 3e-3 if muon else None,
-            "model_options": {"widths": [32] * 5, "normalisation": "batch" if "batch" in label else None},
-        }
-    return recorded.live(plans, [seed, seed + 1])
+    return recorded.live(recorded.small_conditions(RUNS, _QUICK), [seed, seed + 1])
 
 
 def compute(quick: bool, seed: int) -> Numbers:
     """By condition: mean and standard error by hidden layer at start and end; rank and accuracy (2, seeds)."""
     runs = _small(seed) if quick else recorded.recorded("deep")
     numbers: Numbers = {"about": np.array(recorded.protocol(runs))}
-    for label in CONDITIONS:
+    for label in RUNS:
         found = recorded.over_training(runs, label, "error_effective_rank")
         if found is None:
             continue
@@ -54,12 +45,12 @@ def _ranks(axes: Axes, numbers: Numbers) -> None:
     start = numbers["fa"][0] if "fa" in numbers else None
     if start is not None:
         axes.plot(np.arange(1, len(start) + 1), start, color="0.55", linewidth=1.2, label="before training, no norm")
-    for label, (name, colour, line, mark) in CONDITIONS.items():
+    for label, (name, colour, line) in RUNS.items():
         if label in numbers:
             _, _, mean, error = numbers[label]
             axes.errorbar(
-                np.arange(1, len(mean) + 1), mean, np.nan_to_num(error), color=colour, linestyle=line, marker=mark,
-                markersize=5.5, linewidth=1.7, label=name,
+                np.arange(1, len(mean) + 1), mean, np.nan_to_num(error), color=colour, linestyle=line,
+                marker=MARKS.get(label, ""), markersize=5.5, linewidth=1.7, label=name,
             )  # fmt: skip
             layers = len(mean)
     axes.set_xticks(np.arange(1, layers + 1))
@@ -69,9 +60,9 @@ def _ranks(axes: Axes, numbers: Numbers) -> None:
 
 
 def _accuracy(axes: Axes, numbers: Numbers) -> None:
-    for label, (_, colour, _, mark) in CONDITIONS.items():
+    for label, (_, colour, _) in RUNS.items():
         if label in numbers:
-            axes.plot(*numbers[f"{label} seeds"], mark or "*", color=colour, markersize=7)
+            axes.plot(*numbers[f"{label} seeds"], MARKS.get(label, "*"), color=colour, markersize=7)
     axes.set_xlabel("effective rank of the error\nin the last hidden layer")
     axes.set_ylabel("test accuracy, last epoch  (%)")
     axes.set_xlim(left=0.0)

@@ -113,6 +113,29 @@ def live(plans: Mapping[str, dict], seeds: Iterable[int]) -> list[Run]:
     return made
 
 
+def small_conditions(labels: Iterable[str], entries: dict) -> dict[str, dict]:
+    """Plans of small runs on what `entries` say, under the conditions that labels name, as "fa + Muon + batch norm".
+
+    Examples
+    --------
+    >>> plan = small_conditions(["fa + Muon"], {"model_options": {"widths": [8]}})["fa + Muon"]
+    >>> plan["optimiser"], plan["model_options"]
+    ('muon', {'widths': [8], 'normalisation': None})
+    """
+    plans = {}
+    for label in labels:
+        muon = "Muon" in label
+        plans[label] = entries | {
+            "feedback": label.partition(" ")[0],
+            "optimiser": "muon" if muon else "adamw",
+            "rate": 0.02 if muon else 3e-3,
+            # In so few updates, what Muon leaves to AdamW would hardly move at the published rate.
+            "auxiliary_rate": 3e-3 if muon else None,
+            "model_options": entries["model_options"] | {"normalisation": "batch" if "batch" in label else None},
+        }
+    return plans
+
+
 def labelled(runs: list[Run], label: str) -> list[Run]:
     """The runs with this label, by seed."""
     return sorted((run for run in runs if run.label == label), key=lambda run: run.seed)
